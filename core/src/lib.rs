@@ -1,0 +1,58 @@
+//! Factum's core: events, aggregates, and the ports that stores and projections implement.
+//!
+//! An *aggregate* decides on *commands* by the *events* of its *stream*; an append-only *store* remembers them;
+//! *projections* turn history into *read models*; any of it can be looked at as it was.
+//!
+//! The crate has no runtime and knows no database. Start with [`Event`]; whoever
+//! writes a store starts with [`EventStore`] and `factum-conformance`.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::await_holding_lock))]
+
+mod aggregate;
+mod append;
+mod at;
+mod codec;
+mod event;
+mod fault;
+mod limits;
+mod metadata;
+mod place;
+mod projected;
+mod query;
+mod read;
+mod read_model;
+mod snapshot;
+mod store;
+mod stream;
+mod text;
+mod timer;
+mod wake;
+
+pub use aggregate::Aggregate;
+pub use append::{
+    Append, Appended, Condition, Fingerprint, Key, Keyed, Outcome, QueryCondition, StreamWrite, Versions,
+};
+pub use at::{At, Bounds};
+#[doc(hidden)]
+pub use codec::assert_distinct;
+pub use codec::{
+    DecodeError, EncodeError, EventInfo, EventSet, RoundTrip, UpcastError, decode, decode_stored, encode, event_info,
+};
+pub use event::{Event, EventType, NewEvent, Recorded, RecordedEvent, StoredEvent, Tags};
+pub use fault::{Fault, FaultKind};
+pub use limits::{DEFAULT_MAX_PAYLOAD, InputError, Limits, MAX_NAME, MAX_STREAM_ID};
+pub use metadata::{EventId, Metadata, Tag, to_micros};
+pub use place::{Cursor, LogId, Position, Version};
+pub use projected::{Batch, Projected, ProjectedError};
+pub use query::{Query, QueryItem};
+pub use read::{Direction, LogPage, MAX_POSITIONS, Mark, PageLimit, ReadLog, ReadStream, StreamPage};
+pub use read_model::{
+    Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, DocumentRead, Epoch, Failure, Found,
+    Generation, GenerationInfo, GenerationState, HistoryFrom, ListDocuments, NewGeneration, Positions, ProjectionName,
+    ProjectionVersion, ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard, Switch, SwitchError,
+};
+pub use snapshot::{Snapshot, SnapshotError, SnapshotKey, SnapshotStore};
+pub use store::{AppendError, Capabilities, CloseError, EventStore, ReadError, StoreId};
+pub use stream::{Category, StreamId, Tenant};
+pub use timer::{Sleep, SystemTimer, Timer, system_timer};
+pub use wake::{Bell, Wakeups};

@@ -1,0 +1,122 @@
+//! The port to read models: generations, documents, checkpoints, kept versions.
+//!
+//! A projection's read model is built in *generations*; one is live, a replay builds the next. A generation has one
+//! checkpoint for each log and partition, and one document for each log, tenant and key: a document is folded from one
+//! log, so that it never depends on the order between logs.
+
+mod commit;
+mod document;
+mod generation;
+mod positions;
+
+use async_trait::async_trait;
+
+pub use commit::{Checkpoint, Commit, CommitError, Epoch, Failure, Shard};
+pub use document::{
+    Document, DocumentKey, DocumentPage, DocumentRead, Found, HistoryFrom, ListDocuments, ReadHistory, ReadTarget,
+};
+pub use generation::{
+    Generation, GenerationInfo, GenerationState, NewGeneration, ProjectionName, ProjectionVersion, ReadModelError,
+    Switch, SwitchError,
+};
+pub use positions::Positions;
+
+/// Keeps read models.
+///
+/// [`commit`](ReadModelStore::commit) is one transaction that fails unless checkpoint and epoch are as expected: that
+/// compare-and-set is what makes a read model exactly-once and many projectors safe.
+#[async_trait]
+pub trait ReadModelStore: Send + Sync + 'static {
+    /// The live generation of a projection's version. Where that version has none, an empty one is made and is live
+    /// at once; if two ask at the same time, both get the same.
+    ///
+    /// # Errors
+    /// [`ReadModelError`].
+    async fn open(&self, new: &NewGeneration) -> Result<GenerationInfo, ReadModelError>;
+
+    /// The generation of a projection's version that is being built; a new one if there is none.
+    ///
+    /// # Errors
+    /// [`ReadModelError`].
+    async fn build(&self, new: &NewGeneration) -> Result<GenerationInfo, ReadModelError>;
+
+    /// Every generation of a projection, by number.
+    ///
+    /// # Errors
+    /// [`ReadModelError`].
+    async fn generations(&self, projection: &ProjectionName) -> Result<Vec<GenerationInfo>, ReadModelError>;
+
+    /// The names of the projections that have a generation here, sorted.
+    ///
+    /// # Errors
+    /// [`ReadModelError`].
+    async fn projections(&self) -> Result<Vec<ProjectionName>, ReadModelError>;
+
+    /// Makes one generation live in the place of another, in one transaction, if the old one is live, both are of
+    /// one version, and the new one has not failed and is nowhere behind the old one. Raises every epoch of both; the
+    /// old one takes no more writes.
+    ///
+    /// # Errors
+    /// [`SwitchError`]; then nothing has changed.
+    async fn switch(&self, switch: &Switch) -> Result<(), SwitchError>;
+
+    /// Forgets a generation that is not live, with all its documents. Whoever reads it is told `Expired`.
+    ///
+    /// # Errors
+    /// [`ReadModelError::Live`] if it is live.
+    async fn drop_generation(&self, projection: &ProjectionName, generation: Generation) -> Result<(), ReadModelError>;
+
+    /// How far a shard is; at the start of its log with epoch 0 if nothing was committed yet.
+    ///
+    /// # Errors
+    /// [`ReadModelError::Expired`] if there is no such generation.
+    async fn checkpoint(&self, shard: &Shard) -> Result<Checkpoint, ReadModelError>;
+
+    /// The current documents (deleted ones too) of a shard's log with these keys, in the order of the keys.
+    ///
+    /// # Errors
+    /// [`ReadModelError::Expired`] if there is no such generation.
+    async fn load(&self, shard: &Shard, keys: &[DocumentKey]) -> Result<Vec<Option<Document>>, ReadModelError>;
+
+    /// Writes documents and kept versions and moves the checkpoint, all in one transaction.
+    ///
+    /// # Errors
+    /// [`CommitError::Stale`] unless checkpoint and epoch are the expected ones, [`CommitError::Superseded`] if the
+    /// generation takes no more writes. Then nothing has changed.
+    async fn commit(&self, commit: Commit) -> Result<(), CommitError>;
+
+    /// Raises the epoch, so that a worker that still holds a page cannot commit it.
+    ///
+    /// # Errors
+    /// [`CommitError`] as for a commit: `Stale` unless the epoch is the expected one.
+    async fn raise_epoch(&self, shard: &Shard, expected: Epoch) -> Result<Epoch, CommitError>;
+
+    /// Remembers why a shard stands still, or with `None` that it no longer does. Moves no checkpoint and no epoch;
+    /// only valid if the epoch is the expected one.
+    ///
+    /// # Errors
+    /// [`CommitError`] as for a commit.
+    async fn report(&self, shard: &Shard, expected: Epoch, failure: Option<Failure>) -> Result<(), CommitError>;
+
+    /// The current documents with these keys, one for each log that has one, with the generation that they belong to and
+    /// its checkpoints: all as of one moment. Deleted documents are not among them.
+    ///
+    /// # Errors
+    /// [`ReadModelError::Expired`] if the generation is gone, [`ReadModelError::NoGeneration`] if the version has none.
+    async fn get(&self, target: &ReadTarget, keys: &[DocumentKey]) -> Result<Found, ReadModelError>;
+
+    /// A page of the documents of one tenant, by key.
+    ///
+    /// # Errors
+    /// As for [`get`](ReadModelStore::get).
+    async fn list(&self, list: &ListDocuments) -> Result<DocumentPage, ReadModelError>;
+
+    /// Versions of documents, kept and current, by position, for each of the keys.
+    ///
+    /// The answer for a key begins with the newest version that lies within [`ReadHistory::from`], if there is one,
+    /// and goes on with those after it.
+    ///
+    /// # Errors
+    /// As for [`get`](ReadModelStore::get).
+    async fn history(&self, read: &ReadHistory) -> Result<Vec<Vec<Document>>, ReadModelError>;
+}
