@@ -308,6 +308,15 @@ pub enum Outcome {
     },
 }
 
+/// What a store keeps under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// What the command asked for.
+    pub fingerprint: Fingerprint,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
 /// A store's answer to an append that was recorded, now or before under the same key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {

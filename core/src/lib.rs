@@ -30,7 +30,7 @@ mod wake;
 
 pub use aggregate::Aggregate;
 pub use append::{
-    Append, Appended, Condition, Fingerprint, Key, Keyed, Outcome, QueryCondition, StreamWrite, Versions,
+    Append, Appended, Condition, Fingerprint, Key, Keyed, Outcome, QueryCondition, Remembered, StreamWrite, Versions,
 };
 pub use at::{At, Bounds};
 #[doc(hidden)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::append::{Append, Appended, Condition, Key, Outcome};
+use crate::append::{Append, Appended, Condition, Key, Remembered};
 use crate::event::RecordedEvent;
 use crate::fault::Fault;
 use crate::limits::{InputError, Limits};
@@ -100,7 +100,7 @@ pub trait EventStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`ReadError`].
-    async fn outcome(&self, key: &Key) -> Result<Option<Outcome>, ReadError>;
+    async fn outcome(&self, key: &Key) -> Result<Option<Remembered>, ReadError>;
 
     /// A page of one stream, by version. A stream that does not exist is empty.
     ///
