@@ -3,7 +3,7 @@
 //! An *aggregate* decides on *commands* by the *events* of its *stream*; an append-only *store* remembers them;
 //! *projections* turn history into *read models*; any of it can be looked at as it was.
 //!
-//! The crate has no runtime and knows no database. Start with [`Event`]; whoever
+//! The crate has no runtime and knows no database. Start with [`Event`], [`Aggregate`] and [`Repository`]; whoever
 //! writes a store starts with [`EventStore`] and `factum-conformance`.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::await_holding_lock))]
@@ -12,6 +12,7 @@ mod aggregate;
 mod append;
 mod at;
 mod codec;
+mod context;
 mod event;
 mod fault;
 mod limits;
@@ -21,6 +22,8 @@ mod projected;
 mod query;
 mod read;
 mod read_model;
+mod repository;
+mod retry;
 mod snapshot;
 mod store;
 mod stream;
@@ -38,6 +41,7 @@ pub use codec::assert_distinct;
 pub use codec::{
     DecodeError, EncodeError, EventInfo, EventSet, RoundTrip, UpcastError, decode, decode_stored, encode, event_info,
 };
+pub use context::Context;
 pub use event::{Event, EventType, NewEvent, Recorded, RecordedEvent, StoredEvent, Tags};
 pub use fault::{Fault, FaultKind};
 pub use limits::{DEFAULT_MAX_PAYLOAD, InputError, Limits, MAX_NAME, MAX_STREAM_ID};
@@ -51,6 +55,8 @@ pub use read_model::{
     Generation, GenerationInfo, GenerationState, HistoryFrom, ListDocuments, NewGeneration, Positions, ProjectionName,
     ProjectionVersion, ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard, Switch, SwitchError,
 };
+pub use repository::{ExecuteError, Executed, LoadError, Loaded, Repository};
+pub use retry::Retry;
 pub use snapshot::{Snapshot, SnapshotError, SnapshotKey, SnapshotStore};
 pub use store::{AppendError, Capabilities, CloseError, EventStore, ReadError, StoreId};
 pub use stream::{Category, StreamId, Tenant};
