@@ -60,6 +60,21 @@ pub trait ReadModelStore: Send + Sync + 'static {
     /// [`SwitchError`]; then nothing has changed.
     async fn switch(&self, switch: &Switch) -> Result<(), SwitchError>;
 
+    /// [`switch`](ReadModelStore::switch) for a live generation that has diverged: it stands on events that its store
+    /// no longer holds, so that how far it is says nothing, and the new one may be behind it. Everything else holds.
+    ///
+    /// # Errors
+    /// [`SwitchError`]; then nothing has changed. `Unfit` from a store that cannot do it.
+    async fn switch_diverged(&self, switch: &Switch) -> Result<(), SwitchError> {
+        match self.switch(switch).await {
+            Err(SwitchError::Behind { projection, to, .. }) => {
+                let why = "the live one is ahead of its log, and this store cannot replace it by one that is behind it";
+                Err(SwitchError::Unfit { projection, to, why: why.to_owned() })
+            }
+            other => other,
+        }
+    }
+
     /// Forgets a generation that is not live, with all its documents. Whoever reads it is told `Expired`.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Several event enums read as one.
 
-use super::{DecodeError, EncodeError, decode, event_info};
+use super::ser::split;
+use super::{DecodeError, EncodeError, decode, event_info, failed};
 use crate::event::{Event, RecordedEvent};
 
 /// The events that a projection or a subscription takes: one event enum, or several through
@@ -27,6 +28,12 @@ pub trait EventSet: Sized + Send + Sync + 'static {
     /// # Errors
     /// [`DecodeError`].
     fn decode(event: &RecordedEvent) -> Result<Self, DecodeError>;
+
+    /// The event type under which this event would be recorded today, after upcasts and renames.
+    ///
+    /// # Errors
+    /// [`EncodeError`] where the event is none that could be recorded.
+    fn event_type(&self) -> Result<&'static str, EncodeError>;
 }
 
 impl<E: Event> EventSet for E {
@@ -51,6 +58,10 @@ impl<E: Event> EventSet for E {
         }
         decode(event)
     }
+
+    fn event_type(&self) -> Result<&'static str, EncodeError> {
+        split(self).map(|(variant, _)| variant).map_err(|source| failed::<E>(&source))
+    }
 }
 
 /// Declares an enum whose variants are event enums of different categories, for a projection over several aggregates.
@@ -72,6 +83,8 @@ impl<E: Event> EventSet for E {
 ///     pub enum BankEvent { Account(AccountEvent), Transfer(TransferEvent) }
 /// }
 /// assert_eq!(BankEvent::categories(), ["account", "transfer"]);
+/// assert_eq!(BankEvent::Transfer(TransferEvent::Requested { cents: 1 }).event_type()?, "Requested");
+/// # Ok::<(), factum::EncodeError>(())
 /// ```
 ///
 /// Two members of one category do not compile:
@@ -119,6 +132,12 @@ macro_rules! event_set {
                     category: ::std::string::ToString::to_string(category),
                     expected: Self::categories().join(", "),
                 })
+            }
+
+            fn event_type(&self) -> ::std::result::Result<&'static str, $crate::EncodeError> {
+                match self {
+                    $(Self::$variant(event) => <$event as $crate::EventSet>::event_type(event)),+
+                }
             }
         }
     };
