@@ -7,6 +7,8 @@ mod de;
 mod info;
 mod ser;
 mod set;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -14,7 +16,6 @@ use thiserror::Error;
 use crate::event::{Event, EventType, NewEvent, RecordedEvent, StoredEvent, Tags};
 use crate::limits::InputError;
 use crate::metadata::Metadata;
-use crate::place::Position;
 
 pub use info::{EventInfo, event_info};
 pub use set::EventSet;
@@ -93,6 +94,17 @@ pub fn decode<E: Event>(event: &RecordedEvent) -> Result<E, DecodeError> {
 /// # Errors
 /// [`DecodeError`] says what is unknown, newer, or malformed.
 pub fn decode_stored<E: Event>(stored: StoredEvent) -> Result<E, DecodeError> {
+    let upcast = upcast::<E>(stored)?;
+    de::join(upcast.event_type.as_str(), &upcast.payload).map_err(|error| match error {
+        de::JoinError::UnknownVariant => DecodeError::UnknownType {
+            event_type: upcast.event_type.to_string(),
+            enum_name: std::any::type_name::<E>(),
+        },
+        de::JoinError::Message(cause) => DecodeError::Payload { event_type: upcast.event_type.to_string(), cause },
+    })
+}
+
+fn upcast<E: Event>(stored: StoredEvent) -> Result<StoredEvent, DecodeError> {
     if stored.schema_version > E::SCHEMA_VERSION {
         return Err(DecodeError::NewerSchema {
             event_type: stored.event_type.to_string(),
@@ -101,15 +113,7 @@ pub fn decode_stored<E: Event>(stored: StoredEvent) -> Result<E, DecodeError> {
         });
     }
     let recorded_type = stored.event_type.clone();
-    let upcast =
-        E::upcast(stored).map_err(|source| DecodeError::Upcast { event_type: recorded_type.to_string(), source })?;
-    de::join(upcast.event_type.as_str(), &upcast.payload).map_err(|error| match error {
-        de::JoinError::UnknownVariant => DecodeError::UnknownType {
-            event_type: upcast.event_type.to_string(),
-            enum_name: std::any::type_name::<E>(),
-        },
-        de::JoinError::Message(cause) => DecodeError::Payload { event_type: upcast.event_type.to_string(), cause },
-    })
+    E::upcast(stored).map_err(|source| DecodeError::Upcast { event_type: recorded_type.to_string(), source })
 }
 
 /// Why an event cannot be recorded.
@@ -204,24 +208,12 @@ pub enum DecodeError {
         /// What was wrong.
         source: UpcastError,
     },
-    /// An event was decoded in its own right and stands at a known place.
-    #[error("at position {position}: {source}")]
-    At {
-        /// Where.
-        position: Position,
-        /// What was wrong.
-        source: Box<DecodeError>,
-    },
 }
 
 impl DecodeError {
     /// Whether newer code than this may be able to read it.
     pub fn needs_newer_code(&self) -> bool {
-        match self {
-            Self::UnknownType { .. } | Self::NewerSchema { .. } => true,
-            Self::At { source, .. } => source.needs_newer_code(),
-            _ => false,
-        }
+        matches!(self, Self::UnknownType { .. } | Self::NewerSchema { .. })
     }
 }
 

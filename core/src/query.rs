@@ -62,6 +62,16 @@ impl Query {
         &self.items
     }
 
+    /// With these event types too in every item that names any: a query by today's types must also find events that
+    /// were recorded under former ones.
+    #[must_use]
+    pub fn holding_former_types(mut self, former: &[EventType]) -> Self {
+        for item in self.items.iter_mut().filter(|item| !item.types.is_empty()) {
+            item.types.extend(former.iter().cloned());
+        }
+        self
+    }
+
     /// Whether every event is meant.
     pub fn is_all(&self) -> bool {
         self.tenant.is_none() && self.items.is_empty()

@@ -37,8 +37,19 @@ impl de::Error for JoinError {
 
 impl From<serde_json::Error> for JoinError {
     fn from(error: serde_json::Error) -> Self {
-        Self::Message(error.to_string())
+        Self::Message(without_values(&error.to_string()))
     }
+}
+
+/// What serde_json says, less the values that it quotes: errors end up in logs, payloads must not.
+fn without_values(message: &str) -> String {
+    let quotes = ["invalid type: ", "invalid value: ", "unknown variant "];
+    let Some(start) = quotes.iter().find(|start| message.starts_with(**start)) else {
+        return message.to_owned();
+    };
+    let Some(expected) = message.rfind(", expected ") else { return (*start).trim_end_matches([':', ' ']).to_owned() };
+    let kind = message[start.len()..expected].split(['`', '"']).next().unwrap_or_default();
+    format!("{}{}", format!("{start}{kind}").trim_end_matches([':', ' ']), &message[expected..])
 }
 
 pub(crate) fn join<E: DeserializeOwned>(event_type: &str, payload: &[u8]) -> Result<E, JoinError> {
@@ -116,5 +127,26 @@ impl<'de> VariantAccess<'de> for Content<'de> {
 impl<'de> Content<'de> {
     fn json(self) -> serde_json::Deserializer<serde_json::de::SliceRead<'de>> {
         serde_json::Deserializer::from_slice(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_values;
+
+    #[test]
+    fn messages_name_types_and_fields_and_no_values() {
+        let cases = [
+            (
+                r#"invalid type: string "4711 secret, expected x", expected i64 at line 1 column 9"#,
+                "invalid type: string, expected i64 at line 1 column 9",
+            ),
+            ("invalid value: integer `-5`, expected u32", "invalid value: integer, expected u32"),
+            ("unknown variant `secret`, expected `A` or `B`", "unknown variant, expected `A` or `B`"),
+            ("missing field `cents` at line 1 column 2", "missing field `cents` at line 1 column 2"),
+        ];
+        for (said, told) in cases {
+            assert_eq!(without_values(said), told);
+        }
     }
 }

@@ -19,7 +19,7 @@ use crate::stream::Category;
 pub struct EventInfo {
     /// The type's name, for messages.
     pub name: &'static str,
-    /// The recorded names of its variants.
+    /// The names that it decodes: those of its variants and their aliases.
     pub variants: &'static [&'static str],
     /// The variant that stands for unknown types, if one is marked `#[serde(other)]`.
     pub other: Option<&'static str>,
