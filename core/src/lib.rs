@@ -8,6 +8,7 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::await_holding_lock))]
 
+mod across;
 mod aggregate;
 mod append;
 mod at;
@@ -15,6 +16,7 @@ mod codec;
 mod context;
 mod event;
 mod fault;
+mod golden;
 mod limits;
 mod metadata;
 mod place;
@@ -27,10 +29,12 @@ mod retry;
 mod snapshot;
 mod store;
 mod stream;
+mod subscribe;
 mod text;
 mod timer;
 mod wake;
 
+pub use across::{Decision, DecisionModel, decide_across, decide_across_with};
 pub use aggregate::Aggregate;
 pub use append::{
     Append, Appended, Condition, Fingerprint, Key, Keyed, Outcome, QueryCondition, Remembered, StreamWrite, Versions,
@@ -44,6 +48,7 @@ pub use codec::{
 pub use context::Context;
 pub use event::{Event, EventType, NewEvent, Recorded, RecordedEvent, StoredEvent, Tags};
 pub use fault::{Fault, FaultKind};
+pub use golden::{GOLDEN_VARIABLE, GoldenError, golden_events};
 pub use limits::{DEFAULT_MAX_PAYLOAD, InputError, Limits, MAX_NAME, MAX_STREAM_ID};
 pub use metadata::{EventId, Metadata, Tag, to_micros};
 pub use place::{Cursor, LogId, Position, Version};
@@ -60,5 +65,6 @@ pub use retry::Retry;
 pub use snapshot::{Snapshot, SnapshotError, SnapshotKey, SnapshotStore};
 pub use store::{AppendError, Capabilities, CloseError, EventStore, ReadError, StoreId};
 pub use stream::{Category, StreamId, Tenant};
+pub use subscribe::{SubscribeError, Subscription};
 pub use timer::{Sleep, SystemTimer, Timer, system_timer};
 pub use wake::{Bell, Wakeups};

@@ -104,7 +104,7 @@ impl<A: Aggregate> Repository<A> {
     }
 
     pub(crate) async fn load_stream(&self, stream: StreamId, at: Option<&At>) -> Result<Loaded<A>, LoadError> {
-        let mut loaded = self.from_snapshot(stream, at).await;
+        let mut loaded = self.newest_snapshot(stream, at).await;
         let mut read = ReadStream::new(loaded.stream.clone()).after(loaded.version);
         if let Some(At::Version(version)) = at {
             read = read.up_to(*version);
@@ -126,7 +126,7 @@ impl<A: Aggregate> Repository<A> {
     }
 
     /// The newest snapshot that may serve as a base. One that cannot be had or decoded costs time, never truth.
-    async fn from_snapshot(&self, stream: StreamId, at: Option<&At>) -> Loaded<A> {
+    async fn newest_snapshot(&self, stream: StreamId, at: Option<&At>) -> Loaded<A> {
         let mut loaded = Loaded::empty(stream);
         let (Some(policy), Some(snapshots)) = (self.snapshots, self.store.snapshots()) else { return loaded };
         match snapshots.newest(&self.snapshot_key(&loaded.stream), at).await {
