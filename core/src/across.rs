@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::append::{Append, Appended, Condition, Keyed, Outcome, QueryCondition, StreamWrite};
-use crate::codec::{EncodeError, EventSet, RoundTrip, encode};
+use crate::codec::{DecodeError, EncodeError, EventSet, RoundTrip, encode};
 use crate::context::Context;
 use crate::event::{Event, EventType, NewEvent, Recorded, RecordedEvent};
 use crate::place::Cursor;
@@ -233,13 +233,16 @@ fn typed<M: DecisionModel>(wanted: &Query, event: RecordedEvent) -> Result<Optio
         position: event.position,
         source,
     };
+    let data = M::Event::decode(&event).map_err(undecodable)?;
     if !wanted.matches(&event) {
         let mut today = event.clone();
-        today.event_type = M::Event::current_type(&event).map_err(undecodable)?;
+        let name = data.event_type().map_err(|error| {
+            undecodable(DecodeError::Payload { event_type: event.event_type.to_string(), cause: error.to_string() })
+        })?;
+        today.event_type = EventType::from_static(name)?;
         if !wanted.matches(&today) {
             return Ok(None);
         }
     }
-    let data = M::Event::decode(&event).map_err(undecodable)?;
     Ok(Some(Recorded::new(data, event)))
 }
