@@ -112,6 +112,45 @@ impl Decision {
 ///
 /// All streams of the decision and its boundary live in one log of one store.
 ///
+/// ```
+/// # use factum::{DecisionModel, Event, Query, QueryItem, Recorded, Tag, Tags};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)]
+/// # enum CourseEvent { Planned { seats: u32 }, Taken { student: String } }
+/// # impl Event for CourseEvent {
+/// #     const CATEGORY: &'static str = "course";
+/// #     fn tags(&self, tags: &mut Tags) { tags.push("course:c1"); }
+/// # }
+/// # #[derive(Clone)]
+/// # struct FreeSeats { course: Tag, seats: u32 }
+/// # impl DecisionModel for FreeSeats {
+/// #     type Event = CourseEvent;
+/// #     fn query(&self) -> Query { Query::all().or(QueryItem::new().tag(self.course.clone())) }
+/// #     fn apply(&mut self, event: &Recorded<CourseEvent>) {
+/// #         match event.data {
+/// #             CourseEvent::Planned { seats } => self.seats += seats,
+/// #             CourseEvent::Taken { .. } => self.seats -= 1,
+/// #         }
+/// #     }
+/// # }
+/// use std::sync::Arc;
+/// use factum::{Decision, EventStore, decide_across};
+///
+/// #[derive(Debug, thiserror::Error)]
+/// #[error("the course is full")]
+/// struct Full;
+///
+/// async fn enrol(store: Arc<dyn EventStore>, student: &str) -> Result<(), Box<dyn std::error::Error>> {
+///     let seats = FreeSeats { course: Tag::new("course:c1")?, seats: 0 };
+///     let done = decide_across(&store, seats, |found| match found.seats {
+///         0 => Err(Full),
+///         _ => Ok(Decision::none().and("c1", &CourseEvent::Taken { student: student.to_owned() })),
+///     });
+///     println!("enrolled at {}", done.await?.cursor);
+///     Ok(())
+/// }
+/// ```
+///
 /// # Errors
 /// [`ExecuteError`]: `Refused` with the error that `decide` gave; `Append(QueryConflict)` if others were always faster.
 pub async fn decide_across<M, E, D>(

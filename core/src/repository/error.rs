@@ -38,8 +38,8 @@ pub enum LoadError {
 #[non_exhaustive]
 pub enum ExecuteError<E: std::error::Error + 'static> {
     /// The aggregate refused it.
-    #[error("{0}")]
-    Refused(#[source] E),
+    #[error(transparent)]
+    Refused(E),
     /// It was sent before under the same key, and refused then.
     #[error("the command with key {key} was refused when it was first sent: {reason}")]
     RefusedBefore {
