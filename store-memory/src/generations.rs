@@ -1,0 +1,161 @@
+//! What a generation of a read model holds, and the compare-and-set on its shards.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use factum::{
+    Checkpoint, Commit, CommitError, Cursor, Document, DocumentKey, Epoch, Failure, Generation, GenerationInfo,
+    GenerationState, HistoryFrom, LogId, NewGeneration, Position, ProjectionVersion, Shard,
+};
+
+/// One build of a read model.
+#[derive(Debug)]
+pub(crate) struct Build {
+    pub(crate) version: ProjectionVersion,
+    pub(crate) state: GenerationState,
+    created_at: DateTime<Utc>,
+    /// By partition and log; only those that something was committed to.
+    shards: BTreeMap<(u32, LogId), ShardState>,
+    pub(crate) documents: BTreeMap<DocumentKey, BTreeMap<LogId, DocumentVersions>>,
+}
+
+#[derive(Debug, Default)]
+struct ShardState {
+    checkpoint: Checkpoint,
+    failure: Option<Failure>,
+}
+
+/// One document: how it is, and how it was.
+#[derive(Debug, Default)]
+pub(crate) struct DocumentVersions {
+    pub(crate) current: Option<Document>,
+    kept: BTreeMap<Position, Document>,
+}
+
+impl Build {
+    pub(crate) fn new(new: &NewGeneration, state: GenerationState, created_at: DateTime<Utc>) -> Self {
+        let (shards, documents) = (BTreeMap::new(), BTreeMap::new());
+        Self { version: new.version, state, created_at, shards, documents }
+    }
+
+    pub(crate) fn info(&self, projection: factum::ProjectionName, generation: Generation) -> GenerationInfo {
+        GenerationInfo {
+            projection,
+            generation,
+            version: self.version,
+            state: self.state,
+            created_at: self.created_at,
+            checkpoint: self.reached(),
+            failure: self.failure().cloned(),
+        }
+    }
+
+    /// For each log the least checkpoint of its partitions.
+    pub(crate) fn reached(&self) -> Cursor {
+        let mut least: BTreeMap<LogId, Position> = BTreeMap::new();
+        for ((_, log), shard) in &self.shards {
+            let position = shard.checkpoint.position;
+            least.entry(*log).and_modify(|least| *least = position.min(*least)).or_insert(position);
+        }
+        let mut reached = Cursor::start();
+        least.into_iter().for_each(|(log, position)| reached.set(log, position));
+        reached
+    }
+
+    pub(crate) fn failure(&self) -> Option<&Failure> {
+        self.shards.values().find_map(|shard| shard.failure.as_ref())
+    }
+
+    pub(crate) fn checkpoint(&self, shard: &Shard) -> Checkpoint {
+        self.shards.get(&(shard.partition, shard.log)).map_or_else(Checkpoint::default, |state| state.checkpoint)
+    }
+
+    pub(crate) fn document(&self, key: &DocumentKey, log: LogId) -> Option<&Document> {
+        self.documents.get(key)?.get(&log)?.current.as_ref()
+    }
+
+    /// The current documents of a key that are not deleted, by log; with `deleted` those too.
+    pub(crate) fn documents_of(&self, key: &DocumentKey, deleted: bool) -> Vec<Document> {
+        let logs = self.documents.get(key).into_iter().flat_map(BTreeMap::values);
+        logs.filter_map(|of_log| of_log.current.clone()).filter(|current| deleted || current.body.is_some()).collect()
+    }
+
+    pub(crate) fn history(&self, key: &DocumentKey, log: LogId, from: &HistoryFrom, limit: usize) -> Vec<Document> {
+        let Some(of_log) = self.documents.get(key).and_then(|logs| logs.get(&log)) else { return Vec::new() };
+        let all: Vec<_> = of_log.kept.values().chain(&of_log.current).collect();
+        let first = match from {
+            HistoryFrom::Base(at) => all.iter().rposition(|version| version.bounds.within(at)).unwrap_or(0),
+            HistoryFrom::After(position) => all.partition_point(|version| version.bounds.position <= *position),
+        };
+        all[first..].iter().take(limit).map(|version| (*version).clone()).collect()
+    }
+
+    /// Writes what a commit holds if its shard is where the commit expects it.
+    pub(crate) fn commit(&mut self, commit: Commit) -> Result<(), CommitError> {
+        self.expect(&commit.shard, Some(commit.from), commit.epoch)?;
+        let checkpoint = &mut self.shard(&commit.shard).checkpoint;
+        checkpoint.position = commit.to.position;
+        checkpoint.stands_on = Some((commit.store, commit.to.event));
+        let log = commit.shard.log;
+        for (key, document) in commit.kept {
+            self.versions(key, log).kept.insert(document.bounds.position, document);
+        }
+        for (key, document) in commit.documents {
+            self.versions(key, log).current = Some(document);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn raise_epoch(&mut self, shard: &Shard, expected: Epoch) -> Result<Epoch, CommitError> {
+        self.expect(shard, None, expected)?;
+        let epoch = Epoch(expected.0.saturating_add(1));
+        self.shard(shard).checkpoint.epoch = epoch;
+        Ok(epoch)
+    }
+
+    pub(crate) fn raise_every_epoch(&mut self) {
+        self.shards.values_mut().for_each(|state| state.checkpoint.epoch.0 += 1);
+    }
+
+    pub(crate) fn report(
+        &mut self,
+        shard: &Shard,
+        expected: Epoch,
+        failure: Option<Failure>,
+    ) -> Result<(), CommitError> {
+        self.expect(shard, None, expected)?;
+        self.shard(shard).failure = failure;
+        Ok(())
+    }
+
+    /// The compare of the compare-and-set: changes nothing.
+    fn expect(&self, shard: &Shard, position: Option<Position>, epoch: Epoch) -> Result<(), CommitError> {
+        if self.state == GenerationState::Retired {
+            return Err(superseded(shard));
+        }
+        let found = self.checkpoint(shard);
+        let expected = position.unwrap_or(found.position);
+        if (expected, epoch) == (found.position, found.epoch) {
+            return Ok(());
+        }
+        Err(CommitError::Stale {
+            projection: shard.projection.clone(),
+            expected,
+            expected_epoch: epoch,
+            found: found.position,
+            found_epoch: found.epoch,
+        })
+    }
+
+    fn shard(&mut self, shard: &Shard) -> &mut ShardState {
+        self.shards.entry((shard.partition, shard.log)).or_default()
+    }
+
+    fn versions(&mut self, key: DocumentKey, log: LogId) -> &mut DocumentVersions {
+        self.documents.entry(key).or_default().entry(log).or_default()
+    }
+}
+
+pub(crate) fn superseded(shard: &Shard) -> CommitError {
+    CommitError::Superseded { projection: shard.projection.clone(), generation: shard.generation }
+}

@@ -1,0 +1,202 @@
+//! Read models: which generations there are, which is live, and how they are read.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use factum::{
+    Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, DocumentRead, Epoch, Failure, Found,
+    Generation, GenerationInfo, GenerationState, ListDocuments, NewGeneration, ProjectionName, ProjectionVersion,
+    ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard, Switch, SwitchError,
+};
+
+use crate::generations::{Build, superseded};
+use crate::store::MemoryStore;
+
+#[derive(Debug, Default)]
+pub(crate) struct ReadModels(BTreeMap<ProjectionName, Generations>);
+
+#[derive(Debug, Default)]
+struct Generations {
+    /// How many there ever were; no number is given twice, so that a dropped generation stays `Expired`.
+    given: u64,
+    builds: BTreeMap<Generation, Build>,
+}
+
+impl Generations {
+    fn find(&self, version: ProjectionVersion, state: GenerationState) -> Option<(Generation, &Build)> {
+        let mut builds = self.builds.iter().map(|(number, build)| (*number, build));
+        builds.find(|(_, build)| build.version == version && build.state == state)
+    }
+}
+
+impl ReadModels {
+    fn find_or_make(&mut self, new: &NewGeneration, state: GenerationState, now: DateTime<Utc>) -> GenerationInfo {
+        let of = self.0.entry(new.projection.clone()).or_default();
+        if let Some((number, build)) = of.find(new.version, state) {
+            return build.info(new.projection.clone(), number);
+        }
+        of.given += 1;
+        let number = Generation(of.given);
+        of.builds.entry(number).or_insert(Build::new(new, state, now)).info(new.projection.clone(), number)
+    }
+
+    fn existing(&self, projection: &ProjectionName, generation: Generation) -> Result<&Build, ReadModelError> {
+        let build = self.0.get(projection).and_then(|of| of.builds.get(&generation));
+        build.ok_or_else(|| ReadModelError::Expired { projection: projection.clone(), generation })
+    }
+
+    fn writable(&mut self, shard: &Shard) -> Result<&mut Build, CommitError> {
+        let build = self.0.get_mut(&shard.projection).and_then(|of| of.builds.get_mut(&shard.generation));
+        build.ok_or_else(|| superseded(shard))
+    }
+
+    fn target(&self, target: &ReadTarget) -> Result<(DocumentRead, &Build), ReadModelError> {
+        let (generation, build) = match target {
+            ReadTarget::Generation(projection, generation) => (*generation, self.existing(projection, *generation)?),
+            ReadTarget::Live(projection, version) => self
+                .0
+                .get(projection)
+                .and_then(|of| of.find(*version, GenerationState::Live))
+                .ok_or_else(|| ReadModelError::NoGeneration { projection: projection.clone(), version: *version })?,
+        };
+        Ok((DocumentRead { generation, checkpoint: build.reached() }, build))
+    }
+
+    fn switch(&mut self, switch: &Switch) -> Result<(), SwitchError> {
+        let Switch { projection, from, to } = switch;
+        let of = self.0.entry(projection.clone()).or_default();
+        let live = match of.builds.get(from) {
+            Some(build) if build.state == GenerationState::Live => build,
+            other => {
+                let version = other.or_else(|| of.builds.get(to)).map(|build| build.version);
+                let live = version.and_then(|version| of.find(version, GenerationState::Live));
+                let live = live.map(|(number, _)| number);
+                return Err(SwitchError::NotLive { projection: projection.clone(), from: *from, live });
+            }
+        };
+        let unfit = |why: String| SwitchError::Unfit { projection: projection.clone(), to: *to, why };
+        let next = of.builds.get(to).ok_or_else(|| unfit("there is no such generation".to_owned()))?;
+        if next.version != live.version {
+            return Err(unfit(format!("it is of version {}, the live one of {}", next.version, live.version)));
+        }
+        if next.state == GenerationState::Live {
+            return Err(unfit("it is live already".to_owned()));
+        }
+        if let Some(failure) = next.failure() {
+            return Err(unfit(failure.to_string()));
+        }
+        for (log, live) in live.reached().positions() {
+            let at = next.reached().get(log);
+            if at < live {
+                return Err(SwitchError::Behind { projection: projection.clone(), to: *to, log, at, live });
+            }
+        }
+        for (number, state) in [(from, GenerationState::Retired), (to, GenerationState::Live)] {
+            if let Some(build) = of.builds.get_mut(number) {
+                build.state = state;
+                build.raise_every_epoch();
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_generation(&mut self, projection: &ProjectionName, generation: Generation) -> Result<(), ReadModelError> {
+        let Some(of) = self.0.get_mut(projection) else { return Ok(()) };
+        if of.builds.get(&generation).is_some_and(|build| build.state == GenerationState::Live) {
+            return Err(ReadModelError::Live { projection: projection.clone(), generation });
+        }
+        of.builds.remove(&generation);
+        Ok(())
+    }
+
+    fn list(&self, list: &ListDocuments) -> Result<DocumentPage, ReadModelError> {
+        let (read, build) = self.target(&list.target)?;
+        let after = list.after.as_ref().filter(|after| !after.is_empty());
+        let after = after.map(|after| DocumentKey::new(list.tenant.clone(), after)).transpose()?;
+        let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut listed = build
+            .documents
+            .range((from, Bound::Unbounded))
+            .map(|(key, _)| key)
+            .skip_while(|key| *key.tenant() < list.tenant)
+            .take_while(|key| *key.tenant() == list.tenant)
+            .map(|key| (key.clone(), build.documents_of(key, list.deleted)))
+            .filter(|(_, documents)| !documents.is_empty())
+            .peekable();
+        let documents = listed.by_ref().take(list.limit.max(1)).collect();
+        Ok(DocumentPage { read, documents, end: listed.peek().is_none() })
+    }
+}
+
+#[async_trait]
+impl ReadModelStore for MemoryStore {
+    async fn open(&self, new: &NewGeneration) -> Result<GenerationInfo, ReadModelError> {
+        let now = self.now();
+        Ok(self.lock(&self.read_models)?.find_or_make(new, GenerationState::Live, now))
+    }
+
+    async fn build(&self, new: &NewGeneration) -> Result<GenerationInfo, ReadModelError> {
+        let now = self.now();
+        Ok(self.lock(&self.read_models)?.find_or_make(new, GenerationState::Building, now))
+    }
+
+    async fn generations(&self, projection: &ProjectionName) -> Result<Vec<GenerationInfo>, ReadModelError> {
+        let models = self.lock(&self.read_models)?;
+        let builds = models.0.get(projection).into_iter().flat_map(|of| &of.builds);
+        Ok(builds.map(|(number, build)| build.info(projection.clone(), *number)).collect())
+    }
+
+    async fn projections(&self) -> Result<Vec<ProjectionName>, ReadModelError> {
+        let models = self.lock(&self.read_models)?;
+        Ok(models.0.iter().filter(|(_, of)| !of.builds.is_empty()).map(|(name, _)| name.clone()).collect())
+    }
+
+    async fn switch(&self, switch: &Switch) -> Result<(), SwitchError> {
+        self.lock(&self.read_models)?.switch(switch)
+    }
+
+    async fn drop_generation(&self, projection: &ProjectionName, generation: Generation) -> Result<(), ReadModelError> {
+        self.lock(&self.read_models)?.drop_generation(projection, generation)
+    }
+
+    async fn checkpoint(&self, shard: &Shard) -> Result<Checkpoint, ReadModelError> {
+        let models = self.lock(&self.read_models)?;
+        Ok(models.existing(&shard.projection, shard.generation)?.checkpoint(shard))
+    }
+
+    async fn load(&self, shard: &Shard, keys: &[DocumentKey]) -> Result<Vec<Option<Document>>, ReadModelError> {
+        let models = self.lock(&self.read_models)?;
+        let build = models.existing(&shard.projection, shard.generation)?;
+        Ok(keys.iter().map(|key| build.document(key, shard.log).cloned()).collect())
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+        self.lock(&self.read_models)?.writable(&commit.shard)?.commit(commit)
+    }
+
+    async fn raise_epoch(&self, shard: &Shard, expected: Epoch) -> Result<Epoch, CommitError> {
+        self.lock(&self.read_models)?.writable(shard)?.raise_epoch(shard, expected)
+    }
+
+    async fn report(&self, shard: &Shard, expected: Epoch, failure: Option<Failure>) -> Result<(), CommitError> {
+        self.lock(&self.read_models)?.writable(shard)?.report(shard, expected, failure)
+    }
+
+    async fn get(&self, target: &ReadTarget, keys: &[DocumentKey]) -> Result<Found, ReadModelError> {
+        let models = self.lock(&self.read_models)?;
+        let (read, build) = models.target(target)?;
+        Ok(Found { read, documents: keys.iter().map(|key| build.documents_of(key, false)).collect() })
+    }
+
+    async fn list(&self, list: &ListDocuments) -> Result<DocumentPage, ReadModelError> {
+        self.lock(&self.read_models)?.list(list)
+    }
+
+    async fn history(&self, read: &ReadHistory) -> Result<Vec<Vec<Document>>, ReadModelError> {
+        let models = self.lock(&self.read_models)?;
+        let (_, build) = models.target(&read.target)?;
+        Ok(read.keys.iter().map(|key| build.history(key, read.log, &read.from, read.limit)).collect())
+    }
+}
