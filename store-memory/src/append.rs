@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use factum::{
-    Append, AppendError, Appended, Fingerprint, Key, Keyed, LogId, NewEvent, Outcome, Position, QueryCondition,
-    RecordedEvent, StreamId, StreamWrite, Tenant, Version, Versions,
+    Append, AppendError, Appended, Key, Keyed, LogId, NewEvent, Outcome, Position, QueryCondition, RecordedEvent,
+    Remembered, StreamId, StreamWrite, Tenant, Version, Versions,
 };
 
 /// Everything that was recorded. Whoever holds its lock decides the order.
@@ -15,15 +15,8 @@ pub(crate) struct Events {
     pub(crate) logs: Vec<Vec<RecordedEvent>>,
     /// The positions of each stream's events; the event with version v has index v - 1.
     pub(crate) streams: HashMap<StreamId, Vec<Position>>,
-    keys: HashMap<Key, Remembered>,
-}
-
-/// What is kept under a key.
-#[derive(Debug)]
-struct Remembered {
-    fingerprint: Fingerprint,
-    log: LogId,
-    outcome: Outcome,
+    /// What is kept under each key, and in which log that lies.
+    keys: HashMap<Key, (LogId, Remembered)>,
 }
 
 impl Events {
@@ -49,13 +42,13 @@ impl Events {
         let outcome =
             if append.events() == 0 { append.outcome_without_events() } else { self.record(log, append.writes, now) };
         if let Some((key, fingerprint)) = keyed {
-            self.keys.insert(key, Remembered { fingerprint, log, outcome: outcome.clone() });
+            self.keys.insert(key, (log, Remembered { fingerprint, outcome: outcome.clone() }));
         }
         Ok(Appended::new(outcome, false))
     }
 
-    pub(crate) fn outcome(&self, key: &Key) -> Option<Outcome> {
-        self.keys.get(key).map(|remembered| remembered.outcome.clone())
+    pub(crate) fn outcome(&self, key: &Key) -> Option<Remembered> {
+        self.keys.get(key).map(|(_, remembered)| remembered.clone())
     }
 
     /// The last version of a stream.
@@ -115,7 +108,7 @@ impl Events {
     fn first_outcome(&self, keyed: &Keyed, log: LogId) -> Result<Option<Outcome>, AppendError> {
         match self.keys.get(&keyed.key) {
             None => Ok(None),
-            Some(first) if first.fingerprint == keyed.fingerprint && first.log == log => {
+            Some((place, first)) if first.fingerprint == keyed.fingerprint && *place == log => {
                 Ok(Some(first.outcome.clone()))
             }
             Some(_) => Err(AppendError::KeyReused { key: keyed.key.clone() }),

@@ -64,7 +64,8 @@ impl ReadModels {
         Ok((DocumentRead { generation, checkpoint: build.reached() }, build))
     }
 
-    fn switch(&mut self, switch: &Switch) -> Result<(), SwitchError> {
+    /// Where the live generation has `diverged`, how far it is says nothing.
+    fn switch(&mut self, switch: &Switch, diverged: bool) -> Result<(), SwitchError> {
         let Switch { projection, from, to } = switch;
         let of = self.0.entry(projection.clone()).or_default();
         let live = match of.builds.get(from) {
@@ -89,7 +90,7 @@ impl ReadModels {
         }
         for (log, live) in live.reached().positions() {
             let at = next.reached().get(log);
-            if at < live {
+            if at < live && !diverged {
                 return Err(SwitchError::Behind { projection: projection.clone(), to: *to, log, at, live });
             }
         }
@@ -154,7 +155,11 @@ impl ReadModelStore for MemoryStore {
     }
 
     async fn switch(&self, switch: &Switch) -> Result<(), SwitchError> {
-        self.lock(&self.read_models)?.switch(switch)
+        self.lock(&self.read_models)?.switch(switch, false)
+    }
+
+    async fn switch_diverged(&self, switch: &Switch) -> Result<(), SwitchError> {
+        self.lock(&self.read_models)?.switch(switch, true)
     }
 
     async fn drop_generation(&self, projection: &ProjectionName, generation: Generation) -> Result<(), ReadModelError> {

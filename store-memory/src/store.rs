@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use factum::{
     Append, AppendError, Appended, Bell, Capabilities, CloseError, Cursor, EventStore, Fault, Key, Limits, LogId,
-    LogPage, Outcome, Position, ReadError, ReadLog, ReadStream, RecordedEvent, SnapshotStore, StoreId, StreamPage,
+    LogPage, Position, ReadError, ReadLog, ReadStream, RecordedEvent, Remembered, SnapshotStore, StoreId, StreamPage,
     Wakeups, to_micros,
 };
 
@@ -95,7 +95,7 @@ impl EventStore for MemoryStore {
         Ok(appended)
     }
 
-    async fn outcome(&self, key: &Key) -> Result<Option<Outcome>, ReadError> {
+    async fn outcome(&self, key: &Key) -> Result<Option<Remembered>, ReadError> {
         Ok(self.lock(&self.events)?.outcome(key))
     }
 
