@@ -163,6 +163,16 @@ pub struct Keyed {
     pub refusal: Option<String>,
 }
 
+impl Keyed {
+    /// The same under a key of `tenant`, unless its key names a tenant itself.
+    pub(crate) fn in_tenant(mut self, tenant: &Tenant) -> Self {
+        if self.key.tenant.is_default() {
+            self.key.tenant = tenant.clone();
+        }
+        self
+    }
+}
+
 /// One atomic set of writes: all of it is recorded, or nothing.
 ///
 /// ```

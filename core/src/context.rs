@@ -34,7 +34,7 @@ impl Context {
         self
     }
 
-    /// With a key: whoever sends the command again under it gets the first outcome, and nothing happens twice.
+    /// With a key, which belongs to the tenant of the aggregate: whoever sends the command again under it gets the first outcome, and nothing happens twice.
     ///
     /// `content` is what the command asks for, usually the command itself. The same key with other content, or for
     /// another stream, is refused as [`KeyReused`](crate::AppendError::KeyReused). Only a digest of it is stored.

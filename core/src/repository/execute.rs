@@ -58,7 +58,7 @@ impl<A: Aggregate> Repository<A> {
     ) -> Result<Executed, Failed<A>> {
         let stream = self.stream(id)?;
         tracing::Span::current().record("stream", tracing::field::display(&stream));
-        let keyed = context.keyed(&stream.to_string());
+        let keyed = context.keyed(&stream.to_string()).map(|keyed| keyed.in_tenant(stream.tenant()));
         let result = self.run(&stream, &command, &context, keyed).await;
         count(A::Event::CATEGORY, &result);
         result
