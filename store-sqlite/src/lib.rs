@@ -1,1 +1,46 @@
-//! Placeholder until the crate is written.
+//! The embedded, durable event store of Factum: one SQLite file holds events, snapshots and read models.
+//!
+//! [`SqliteStore`] implements [`EventStore`](factum::EventStore), [`SnapshotStore`](factum::SnapshotStore) and
+//! [`ReadModelStore`](factum::ReadModelStore). One thread writes, and takes all that waits into one transaction; a few
+//! threads read beside it. Several processes may open one file.
+//!
+//! ```
+//! use factum::{Append, Condition, EventStore, EventType, NewEvent, StreamId};
+//! use factum_sqlite::SqliteStore;
+//!
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! # let directory = tempfile::tempdir()?;
+//! # let file = directory.path().join("bank.db");
+//! let store = SqliteStore::open(file)?;
+//! let opened = NewEvent::new(EventType::new("Opened")?, r#"{"owner":"Jana"}"#);
+//! store.append(Append::to(StreamId::new("account-2378")?, Condition::NoStream, vec![opened])).await?;
+//! assert_eq!(store.head().await?.to_string(), "1");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::await_holding_lock, clippy::cast_possible_truncation)
+)]
+
+mod append;
+mod condition;
+mod error;
+mod job;
+mod keys;
+mod options;
+mod read;
+mod read_models_write;
+mod readers;
+mod row;
+mod schema;
+mod snapshots;
+mod store;
+mod tags;
+mod writer;
+
+pub use error::{BackupError, OpenError};
+pub use options::{KeyRetention, SqliteOptions, Synchronous};
+pub use store::SqliteStore;

@@ -1,0 +1,168 @@
+//! What the writer's thread is asked to do, and who is told how it went.
+
+use std::sync::Arc;
+
+use factum::{AppendError, CommitError, Fault, FaultKind, ReadModelError, SnapshotError, SwitchError};
+use tokio::sync::oneshot;
+
+use crate::writer::Inside;
+
+/// Why work ended without its result.
+pub(crate) enum Failed<E> {
+    /// SQLite failed.
+    Sqlite(rusqlite::Error),
+    /// The answer is no. Work that writes finds this out before it writes anything: nothing is undone for it.
+    Answer(E),
+}
+
+impl<E> From<rusqlite::Error> for Failed<E> {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+/// An error of a port by which a failed write is told.
+pub(crate) trait WriteFailure: Sized + Send {
+    /// Nothing was written.
+    fn not_done(fault: Fault) -> Self;
+
+    /// It may have been written.
+    fn unknown(fault: Fault) -> Self {
+        Self::not_done(fault)
+    }
+}
+
+impl WriteFailure for AppendError {
+    fn not_done(fault: Fault) -> Self {
+        Self::NotDone(fault)
+    }
+    fn unknown(fault: Fault) -> Self {
+        Self::Unknown(fault)
+    }
+}
+
+impl WriteFailure for CommitError {
+    fn not_done(fault: Fault) -> Self {
+        fault.into()
+    }
+}
+
+impl WriteFailure for ReadModelError {
+    fn not_done(fault: Fault) -> Self {
+        fault.into()
+    }
+}
+
+impl WriteFailure for SwitchError {
+    fn not_done(fault: Fault) -> Self {
+        fault.into()
+    }
+}
+
+impl WriteFailure for SnapshotError {
+    fn not_done(fault: Fault) -> Self {
+        fault.into()
+    }
+}
+
+/// Why a transaction failed, for each of those who were in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Trouble {
+    pub(crate) kind: FaultKind,
+    pub(crate) what: String,
+    pub(crate) source: Arc<rusqlite::Error>,
+    /// Whether the transaction may have been committed all the same.
+    pub(crate) unknown: bool,
+}
+
+impl Trouble {
+    fn fault(&self) -> Fault {
+        Fault::caused(self.kind, self.what.clone(), Arc::clone(&self.source))
+    }
+}
+
+/// Something that is done within the writer's transaction, perhaps together with others.
+pub(crate) trait Job: Send {
+    /// About how many bytes it writes.
+    fn size(&self) -> usize;
+
+    /// Does it within the open transaction and keeps the answer. Runs again if that transaction fails.
+    fn run(&mut self, inside: &mut Inside<'_>) -> rusqlite::Result<()>;
+
+    /// Gives the answer, once the transaction is committed.
+    fn committed(self: Box<Self>);
+
+    /// Says that it did not happen, or may not have.
+    fn failed(self: Box<Self>, trouble: &Trouble);
+}
+
+/// A job made of a closure and the channel on which its caller waits.
+pub(crate) struct Task<T, E: WriteFailure, F> {
+    work: F,
+    size: usize,
+    started: bool,
+    answer: Option<Result<T, E>>,
+    reply: Option<oneshot::Sender<Result<T, E>>>,
+}
+
+impl<T, E, F> Task<T, E, F>
+where
+    E: WriteFailure,
+    F: FnMut(&mut Inside<'_>) -> Result<T, Failed<E>>,
+{
+    pub(crate) fn new(size: usize, work: F) -> (Self, oneshot::Receiver<Result<T, E>>) {
+        let (reply, answer) = oneshot::channel();
+        (Self { work, size, started: false, answer: None, reply: Some(reply) }, answer)
+    }
+}
+
+impl<T, E: WriteFailure, F> Task<T, E, F> {
+    fn reply(&mut self, answer: Result<T, E>) {
+        if let Some(reply) = self.reply.take() {
+            // A caller that has gone away does not undo what it asked for.
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+impl<T, E, F> Job for Task<T, E, F>
+where
+    T: Send,
+    E: WriteFailure,
+    F: FnMut(&mut Inside<'_>) -> Result<T, Failed<E>> + Send,
+{
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn run(&mut self, inside: &mut Inside<'_>) -> rusqlite::Result<()> {
+        self.started = true;
+        self.answer = None;
+        self.answer = match (self.work)(inside) {
+            Ok(done) => Some(Ok(done)),
+            Err(Failed::Answer(refused)) => Some(Err(refused)),
+            Err(Failed::Sqlite(error)) => return Err(error),
+        };
+        Ok(())
+    }
+
+    fn committed(mut self: Box<Self>) {
+        if let Some(answer) = self.answer.take() {
+            self.reply(answer);
+        }
+    }
+
+    fn failed(mut self: Box<Self>, trouble: &Trouble) {
+        let answer = if trouble.unknown { E::unknown(trouble.fault()) } else { E::not_done(trouble.fault()) };
+        self.reply(Err(answer));
+    }
+}
+
+/// A job that is dropped unanswered was in the queue, or in the transaction, of a thread that ended.
+impl<T, E: WriteFailure, F> Drop for Task<T, E, F> {
+    fn drop(&mut self) {
+        let closed = Fault::closed("the store was closed, or its writing thread has ended");
+        let answer = if self.started { E::unknown(closed) } else { E::not_done(closed) };
+        self.reply(Err(answer));
+    }
+}

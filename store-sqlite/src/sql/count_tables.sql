@@ -1,0 +1,2 @@
+-- No binds.
+SELECT count(*) FROM sqlite_schema

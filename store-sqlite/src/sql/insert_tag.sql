@@ -1,0 +1,2 @@
+-- ?1 tag, ?2 position
+INSERT INTO tags (tag, position) VALUES (?1, ?2)

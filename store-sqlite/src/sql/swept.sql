@@ -1,0 +1,2 @@
+-- ?1 generation
+UPDATE generations SET state = 'dropped' WHERE id = ?1

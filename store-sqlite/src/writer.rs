@@ -1,0 +1,365 @@
+//! The thread that writes: everything that waits goes into one transaction, and each is answered after its commit.
+//!
+//! Conditions are computed, not caught, so that a job that is refused writes nothing and harms no neighbour
+//! (`neighbours-unharmed`). SQLite may roll a transaction back by itself (a full disk), savepoints with it, so
+//! none are used: a group that fails is tried again one by one.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use factum::{Bell, Fault, FaultKind};
+use rusqlite::{Connection, ErrorCode, Statement};
+use tokio::sync::{mpsc, watch};
+
+use crate::error::trouble;
+use crate::job::{Failed, Job, Task, Trouble, WriteFailure};
+use crate::read_models_write::sweep;
+
+/// How many jobs one transaction takes at most.
+const GROUP_JOBS: usize = 1_024;
+/// After how many bytes a transaction takes no more jobs.
+const GROUP_BYTES: usize = 4 << 20;
+/// How long a group that was large the last time waits for its latecomers at most.
+const GATHER: Duration = Duration::from_micros(100);
+
+type Queue = mpsc::Sender<Box<dyn Job>>;
+
+/// The way to the writing thread.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    queue: Mutex<Option<Queue>>,
+    ended: watch::Receiver<()>,
+    read_only: bool,
+    file: Arc<Path>,
+}
+
+/// What the writing thread knows while a transaction is open.
+pub(crate) struct Inside<'c> {
+    pub(crate) conn: &'c Connection,
+    pub(crate) hot: Hot<'c>,
+    /// The last event.
+    pub(crate) tail: Tail,
+    /// When this transaction began, in microseconds.
+    pub(crate) now: i64,
+    /// A row that will be there if and only if the transaction was committed.
+    pub(crate) proof: Option<Proof>,
+    /// How many events this transaction records.
+    pub(crate) events: u64,
+    /// Whether there are rows of a dropped generation to be deleted.
+    pub(crate) to_sweep: bool,
+    data_version: i64,
+}
+
+/// The last event of the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tail {
+    pub(crate) position: i64,
+    pub(crate) recorded_at: i64,
+}
+
+/// What tells whether a transaction was committed.
+#[derive(Clone, Debug)]
+pub(crate) enum Proof {
+    Event { position: i64, id: [u8; 16] },
+    Key { tenant: String, key: String, fingerprint: [u8; 16] },
+}
+
+/// The statements of an append.
+pub(crate) struct Hot<'c> {
+    pub(crate) insert_event: Statement<'c>,
+    pub(crate) insert_tag: Statement<'c>,
+    pub(crate) stream_version: Statement<'c>,
+    pub(crate) find_key: Statement<'c>,
+    pub(crate) insert_key: Statement<'c>,
+    begin: Statement<'c>,
+    commit: Statement<'c>,
+    data_version: Statement<'c>,
+}
+
+impl<'c> Hot<'c> {
+    fn prepare(conn: &'c Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            insert_event: conn.prepare(include_str!("sql/insert_event.sql"))?,
+            insert_tag: conn.prepare(include_str!("sql/insert_tag.sql"))?,
+            stream_version: conn.prepare(include_str!("sql/stream_version.sql"))?,
+            find_key: conn.prepare(include_str!("sql/find_key.sql"))?,
+            insert_key: conn.prepare(include_str!("sql/insert_key.sql"))?,
+            begin: conn.prepare("BEGIN IMMEDIATE")?,
+            commit: conn.prepare("COMMIT")?,
+            data_version: conn.prepare("PRAGMA data_version")?,
+        })
+    }
+}
+
+impl Writer {
+    /// Starts the thread on a connection that is ready to write.
+    pub(crate) fn start(conn: Connection, file: Arc<Path>, bell: Arc<Bell>, queue: usize) -> rusqlite::Result<Self> {
+        let (sender, receiver) = mpsc::channel(queue);
+        let (end, ended) = watch::channel(());
+        let (ready, opened) = std::sync::mpsc::channel();
+        let thread_file = Arc::clone(&file);
+        let thread = std::thread::Builder::new().name("factum-sqlite-writer".to_owned()).spawn(move || {
+            // Dropped as the thread ends, however it ends, after the connection: whoever closes waits for it.
+            let _end = end;
+            let conn = conn;
+            match Inside::new(&conn) {
+                Ok(inside) => {
+                    let _ = ready.send(Ok(()));
+                    Group { inside, file: thread_file, bell, last_size: 1, last_commit: Duration::ZERO }.run(receiver);
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                }
+            }
+        });
+        let no_thread = |what: String| {
+            rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOMEM), Some(what))
+        };
+        thread.map_err(|error| no_thread(format!("no thread could be started: {error}")))?;
+        opened.recv().unwrap_or_else(|_| Err(no_thread("the writing thread ended at once".to_owned())))?;
+        Ok(Self { queue: Mutex::new(Some(sender)), ended, read_only: false, file })
+    }
+
+    /// A writer that refuses: the file is only read.
+    pub(crate) fn read_only(file: Arc<Path>) -> Self {
+        Self { queue: Mutex::new(None), ended: watch::channel(()).1, read_only: true, file }
+    }
+
+    fn queue(&self) -> Option<Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has something done within a transaction, and gives its answer once that is committed. Waits while the queue is
+    /// full. Once it is in the queue, it happens whether or not anybody waits for the answer.
+    pub(crate) async fn submit<T, E, F>(&self, size: usize, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: WriteFailure + 'static,
+        F: FnMut(&mut Inside<'_>) -> Result<T, Failed<E>> + Send + 'static,
+    {
+        let Some(queue) = self.queue() else {
+            let refusal = if self.read_only { read_only(&self.file) } else { closed(&self.file) };
+            return Err(E::not_done(refusal));
+        };
+        let (task, answer) = Task::new(size, work);
+        // A task that could not be sent is dropped, and says so to its caller.
+        let _ = queue.send(Box::new(task)).await;
+        drop(queue);
+        answer.await.unwrap_or_else(|_| Err(E::unknown(closed(&self.file))))
+    }
+
+    /// Takes no more, and returns when what was taken is done and the connection is closed.
+    pub(crate) async fn close(&self) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut ended = self.ended.clone();
+        // Nothing is ever sent: this ends with the thread.
+        while ended.changed().await.is_ok() {}
+    }
+
+    /// Whether it refuses because the file is only read.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+}
+
+fn closed(file: &Path) -> Fault {
+    Fault::closed(format!("the store {} is closed", file.display()))
+}
+
+fn read_only(file: &Path) -> Fault {
+    let what = format!("{} was opened for reading only; change its permissions or its options", file.display());
+    Fault::new(FaultKind::ReadOnly, what)
+}
+
+impl<'c> Inside<'c> {
+    fn new(conn: &'c Connection) -> rusqlite::Result<Self> {
+        let hot = Hot::prepare(conn)?;
+        Ok(Self { conn, hot, tail: Tail::default(), now: 0, proof: None, events: 0, to_sweep: true, data_version: -1 })
+    }
+
+    /// Takes the lock that orders all writers, of this process and of others, and looks whether others have written.
+    fn begin(&mut self) -> rusqlite::Result<()> {
+        self.hot.begin.raw_execute()?;
+        self.proof = None;
+        self.events = 0;
+        self.now = Utc::now().timestamp_micros();
+        let data_version = self.hot.data_version.query_row([], |row| row.get(0))?;
+        if data_version != self.data_version {
+            self.read_tail()?;
+            self.data_version = data_version;
+        }
+        Ok(())
+    }
+
+    fn read_tail(&mut self) -> rusqlite::Result<()> {
+        let mut head = self.conn.prepare_cached(include_str!("sql/head.sql"))?;
+        let mut rows = head.query([])?;
+        self.tail = match rows.next()? {
+            Some(row) => Tail { position: row.get(0)?, recorded_at: row.get(1)? },
+            None => Tail::default(),
+        };
+        Ok(())
+    }
+
+    /// Rolls back what is still open, and trusts nothing that was cached.
+    fn abandon(&mut self) {
+        self.data_version = -1;
+        if !self.conn.is_autocommit()
+            && let Err(error) = self.conn.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a failed transaction could not be rolled back");
+        }
+    }
+
+    /// Whether a transaction whose commit reported an error was committed all the same.
+    fn happened(&self) -> rusqlite::Result<bool> {
+        let found = match &self.proof {
+            Some(Proof::Event { position, id }) => {
+                let mut at = self.conn.prepare_cached(include_str!("sql/is_event_at.sql"))?;
+                at.exists(rusqlite::params![position, id])?
+            }
+            Some(Proof::Key { tenant, key, fingerprint }) => {
+                let mut find = self.conn.prepare_cached(include_str!("sql/is_key.sql"))?;
+                find.exists(rusqlite::params![key, tenant, fingerprint])?
+            }
+            None => false,
+        };
+        Ok(found)
+    }
+}
+
+struct Group<'c> {
+    inside: Inside<'c>,
+    file: Arc<Path>,
+    bell: Arc<Bell>,
+    last_size: usize,
+    last_commit: Duration,
+}
+
+impl Group<'_> {
+    fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+        while let Some(first) = self.next(&mut queue) {
+            let jobs = self.gather(first, &mut queue);
+            self.last_size = jobs.len();
+            self.commit(jobs);
+        }
+    }
+
+    /// The next job; `None` once the store is closed and all is done. While there is none, rows of dropped
+    /// generations are deleted, a few at a time.
+    fn next(&mut self, queue: &mut mpsc::Receiver<Box<dyn Job>>) -> Option<Box<dyn Job>> {
+        while self.inside.to_sweep {
+            match queue.try_recv() {
+                Ok(job) => return Some(job),
+                Err(mpsc::error::TryRecvError::Disconnected) => return None,
+                Err(mpsc::error::TryRecvError::Empty) => self.sweep(),
+            }
+        }
+        queue.blocking_recv()
+    }
+
+    fn sweep(&mut self) {
+        let swept = sweep(self.inside.conn);
+        if let Err(error) = &swept {
+            tracing::warn!(%error, file = %self.file.display(), "rows of a dropped generation could not be deleted");
+            self.inside.abandon();
+        }
+        self.inside.to_sweep = swept.unwrap_or(false);
+    }
+
+    /// All that waits, within bounds. Callers who were just answered need a moment to come back: a group that was
+    /// large waits for them, for less time than it saves.
+    fn gather(&self, first: Box<dyn Job>, queue: &mut mpsc::Receiver<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+        let mut bytes = first.size();
+        let mut jobs = Vec::with_capacity(self.last_size);
+        jobs.push(first);
+        let patience = GATHER.min(self.last_commit / 2);
+        let began = Instant::now();
+        while jobs.len() < GROUP_JOBS && bytes < GROUP_BYTES {
+            match queue.try_recv() {
+                Ok(job) => {
+                    bytes += job.size();
+                    jobs.push(job);
+                }
+                Err(_) if jobs.len() < self.last_size && began.elapsed() < patience => std::thread::yield_now(),
+                Err(_) => break,
+            }
+        }
+        jobs
+    }
+
+    fn commit(&mut self, mut jobs: Vec<Box<dyn Job>>) {
+        let began = Instant::now();
+        let size = jobs.len();
+        match self.attempt(&mut jobs) {
+            Ok(()) => self.answer(jobs),
+            // Whoever cannot even begin holds up nobody a second time.
+            Err((trouble, Stage::Begin)) => jobs.into_iter().for_each(|job| job.failed(&trouble)),
+            Err((trouble, _)) if size == 1 => jobs.into_iter().for_each(|job| job.failed(&trouble)),
+            Err((trouble, _)) => {
+                tracing::warn!(file = %self.file.display(), jobs = size, what = %trouble.what, "a group failed; trying each alone");
+                jobs.into_iter().for_each(|job| self.alone(job));
+            }
+        }
+        self.last_commit = began.elapsed();
+        metrics::histogram!("factum_store_commit_seconds").record(self.last_commit.as_secs_f64());
+        metrics::histogram!("factum_store_group_size").record(u32::try_from(size).unwrap_or(u32::MAX));
+    }
+
+    fn alone(&mut self, job: Box<dyn Job>) {
+        let mut jobs = vec![job];
+        match self.attempt(&mut jobs) {
+            Ok(()) => self.answer(jobs),
+            Err((trouble, _)) => jobs.into_iter().for_each(|job| job.failed(&trouble)),
+        }
+    }
+
+    fn answer(&self, jobs: Vec<Box<dyn Job>>) {
+        if self.inside.events > 0 {
+            metrics::counter!("factum_store_events_total").increment(self.inside.events);
+            self.bell.ring();
+        }
+        jobs.into_iter().for_each(|job| job.committed());
+    }
+
+    /// Runs these jobs in one transaction; after an error none of them is done, unless it says `unknown`.
+    fn attempt(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), (Trouble, Stage)> {
+        if !self.inside.conn.is_autocommit() {
+            self.inside.abandon();
+        }
+        if let Err(error) = self.inside.begin() {
+            return Err((self.trouble(error, false), Stage::Begin));
+        }
+        for job in jobs {
+            if let Err(error) = job.run(&mut self.inside) {
+                return Err((self.trouble(error, false), Stage::Work));
+            }
+        }
+        let Err(error) = self.inside.hot.commit.raw_execute() else {
+            return Ok(());
+        };
+        let file_failed = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
+        let trouble = self.trouble(error, file_failed);
+        match self.inside.happened() {
+            Ok(true) => Ok(()),
+            // What a failed write left in the log may yet be found there after a crash.
+            Ok(false) => Err((trouble, Stage::Commit)),
+            Err(_) => Err((Trouble { unknown: true, ..trouble }, Stage::Commit)),
+        }
+    }
+
+    fn trouble(&mut self, error: rusqlite::Error, unknown: bool) -> Trouble {
+        self.inside.abandon();
+        trouble(&self.file, error, unknown)
+    }
+}
+
+/// How far a transaction came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Begin,
+    Work,
+    Commit,
+}
