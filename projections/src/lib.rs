@@ -1,1 +1,35 @@
-//! Placeholder until the crate is written.
+//! Projections of Factum: from history to read models, and back into their past.
+//!
+//! A [`Projection`] is a pure function from events to documents. A [`Projector`] runs projections: it
+//! [keeps them up](Projector::run), lets a caller [read its own write](Projector::wait_for), and
+//! [replays](Projector::replay) one into a new generation while the old one serves. A [`ReadModel`] answers with the
+//! documents as they are, and [as they were](ReadModel::get_at) at any position, version or time.
+//!
+//! The crate knows no database: documents live in a [`ReadModelStore`](factum::ReadModelStore).
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::await_holding_lock))]
+
+mod documents;
+mod drive;
+mod error;
+mod fold;
+mod options;
+mod page;
+mod projection;
+mod projector;
+mod read;
+mod rebuild;
+mod replay;
+mod run;
+mod status;
+mod travel;
+mod turns;
+
+pub use error::{Diverged, DocumentError, ProjectorError, ReplayError, UnknownProjection};
+pub use options::ProjectorOptions;
+pub use page::{Answer, Entry, Page, PageRequest, PageToken};
+pub use projection::{ApplyError, Keys, Projection, SetupError};
+pub use projector::{ProjectionResult, Projector};
+pub use read::ReadModel;
+pub use replay::{ReplayOptions, ReplayProgress, ReplayReport};
+pub use status::{BuildingStatus, ProjectionState, ProjectionStatus};

@@ -1,0 +1,233 @@
+//! A document projection as something that the projector drives.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use factum::{
+    Batch, Checkpoint, CommitError, EventStore, Failure, Generation, GenerationInfo, LogId, NewGeneration, Position,
+    Projected, ProjectedError, ProjectionName, ProjectionVersion, Query, ReadModelError, ReadModelStore, Shard,
+};
+
+use crate::drive::Driven;
+use crate::error::ReplayError;
+use crate::fold::{Failed, Fold, Page, Stopped, Why};
+use crate::projection::{Projection, SetupError, filter};
+use crate::rebuild::Rebuild;
+use crate::replay::{Progress, ReplayOptions, ReplayReport};
+
+/// A projection and where its documents are kept.
+pub(crate) struct Documents<P: Projection> {
+    pub(crate) projection: Arc<P>,
+    pub(crate) read_models: Arc<dyn ReadModelStore>,
+    pub(crate) name: ProjectionName,
+    filter: Query,
+    live: Mutex<Live<P>>,
+}
+
+/// What is remembered of the live generation between pages.
+struct Live<P: Projection> {
+    generation: Option<Generation>,
+    /// Whether the store said, since this began, that one of its shards stands still.
+    failed: bool,
+    folds: HashMap<LogId, Warm<P>>,
+}
+
+/// A fold that holds everything up to a checkpoint.
+struct Warm<P: Projection> {
+    fold: Fold<P>,
+    at: Checkpoint,
+}
+
+impl<P: Projection> Documents<P> {
+    pub(crate) fn new(projection: P, read_models: Arc<dyn ReadModelStore>) -> Result<Self, SetupError> {
+        let name = ProjectionName::from_static(P::NAME)
+            .map_err(|source| SetupError::Input { projection: P::NAME.into(), source })?;
+        let live = Mutex::new(Live { generation: None, failed: false, folds: HashMap::new() });
+        Ok(Self { projection: Arc::new(projection), read_models, name, filter: filter::<P>()?, live })
+    }
+
+    pub(crate) fn new_generation(&self) -> NewGeneration {
+        NewGeneration { projection: self.name.clone(), version: ProjectionVersion(P::VERSION) }
+    }
+
+    pub(crate) fn shard(&self, generation: Generation, log: LogId) -> Shard {
+        Shard { projection: self.name.clone(), generation, partition: 0, log }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Live<P>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The live generation as it was when it was last asked for.
+    async fn generation(&self) -> Result<Generation, ReadModelError> {
+        let known = self.lock().generation;
+        match known {
+            Some(generation) => Ok(generation),
+            None => self.open().await,
+        }
+    }
+
+    /// The live generation, which is made where there is none.
+    async fn open(&self) -> Result<Generation, ReadModelError> {
+        let info = self.read_models.open(&self.new_generation()).await?;
+        let mut live = self.lock();
+        live.failed |= info.failure.is_some();
+        live.generation = Some(info.generation);
+        Ok(info.generation)
+    }
+
+    /// Forgets what was known of the live generation: somebody else has changed it.
+    pub(crate) fn forget(&self) {
+        let mut live = self.lock();
+        live.generation = None;
+        live.folds.clear();
+    }
+
+    /// The fold that stands at `from`, out of its place: if this is cancelled, it is lost and made anew.
+    fn warm(&self, shard: Shard, from: Checkpoint) -> Fold<P> {
+        let warm = self.lock().folds.remove(&shard.log);
+        match warm.filter(|warm| warm.at == from && *warm.fold.shard() == shard) {
+            Some(warm) => warm.fold,
+            None => self.cold(shard, from.position),
+        }
+    }
+
+    pub(crate) fn cold(&self, shard: Shard, at: Position) -> Fold<P> {
+        Fold::new(self.projection.clone(), self.read_models.clone(), shard, at)
+    }
+
+    async fn apply_batch(&self, batch: Batch) -> Result<(), ProjectedError> {
+        let shard = self.shard(self.generation().await?, batch.log);
+        let Batch { store, log, from, mut to, events } = batch;
+        let mut fold = self.warm(shard.clone(), from);
+        let mut page = Page::decode::<P>(events);
+        // User code is pure: what failed at an event fails there again, and what precedes it is folded anew.
+        let commit = loop {
+            if let Some(stopped) = &page.stopped {
+                match page.last() {
+                    Some(last) => to = last,
+                    None => return Err(refused(stopped)),
+                }
+            }
+            let failed = match fold.page(&page).await {
+                Ok(()) => match fold.take_commit(store, from.position, from.epoch, to) {
+                    Ok(commit) => break commit,
+                    Err((position, cause)) => (page.index_of(position), cause),
+                },
+                Err(Failed::At(index, cause)) => (index, cause),
+                Err(Failed::Load(error)) => return Err(error.into()),
+            };
+            page.cut(failed.0, failed.1);
+            fold = self.cold(shard.clone(), from.position);
+        };
+        self.read_models.commit(commit).await?;
+        let at = Checkpoint { position: to.position, stands_on: Some((store, to.event)), epoch: from.epoch };
+        self.lock().folds.insert(log, Warm { fold, at });
+        page.stopped.as_ref().map_or(Ok(()), |stopped| Err(refused(stopped)))
+    }
+}
+
+/// What a projector is told of an event that stopped a fold.
+fn refused(stopped: &Stopped) -> ProjectedError {
+    match &stopped.why {
+        Why::Newer(schema_version) => ProjectedError::NeedsNewerCode {
+            position: stopped.position,
+            event_type: stopped.event_type.clone(),
+            schema_version: *schema_version,
+        },
+        Why::Failed(cause) => ProjectedError::Halted(Box::new(stopped.failure(cause))),
+    }
+}
+
+impl<P: Projection> fmt::Debug for Documents<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Documents").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl<P: Projection> Projected for Documents<P> {
+    fn name(&self) -> &ProjectionName {
+        &self.name
+    }
+
+    fn version(&self) -> ProjectionVersion {
+        ProjectionVersion(P::VERSION)
+    }
+
+    fn filter(&self) -> &Query {
+        &self.filter
+    }
+
+    async fn checkpoint(&self, log: LogId) -> Result<Checkpoint, ProjectedError> {
+        let shard = self.shard(self.open().await?, log);
+        Ok(self.read_models.checkpoint(&shard).await?)
+    }
+
+    async fn apply(&self, batch: Batch) -> Result<(), ProjectedError> {
+        let applied = self.apply_batch(batch).await;
+        let gone = matches!(
+            applied,
+            Err(ProjectedError::Commit(CommitError::Stale { .. } | CommitError::Superseded { .. })
+                | ProjectedError::ReadModel(ReadModelError::Expired { .. }))
+        );
+        if gone {
+            self.forget();
+        }
+        applied
+    }
+
+    async fn report(&self, log: LogId, failure: Option<Failure>) -> Result<(), ProjectedError> {
+        if failure.is_none() && !self.lock().failed {
+            return Ok(());
+        }
+        let shard = self.shard(self.generation().await?, log);
+        let epoch = self.read_models.checkpoint(&shard).await?.epoch;
+        self.read_models.report(&shard, epoch, failure).await?;
+        self.lock().failed = true;
+        Ok(())
+    }
+}
+
+/// What the projector asks of a document projection beside driving it.
+#[async_trait]
+pub(crate) trait Rebuilt: Projected {
+    /// For finding the documents of a projection's type again.
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+
+    /// Its generations, live and others.
+    async fn generations(&self) -> Result<Vec<GenerationInfo>, ReadModelError>;
+
+    /// Builds a generation from history and makes it live.
+    async fn replay(
+        &self,
+        driven: &Driven,
+        store: &dyn EventStore,
+        options: ReplayOptions,
+        progress: Progress<'_>,
+    ) -> Result<ReplayReport, ReplayError>;
+}
+
+#[async_trait]
+impl<P: Projection> Rebuilt for Documents<P> {
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+
+    async fn generations(&self) -> Result<Vec<GenerationInfo>, ReadModelError> {
+        self.read_models.generations(&self.name).await
+    }
+
+    async fn replay(
+        &self,
+        driven: &Driven,
+        store: &dyn EventStore,
+        options: ReplayOptions,
+        progress: Progress<'_>,
+    ) -> Result<ReplayReport, ReplayError> {
+        Rebuild::begin(self, store, options).await?.run(driven, progress).await
+    }
+}

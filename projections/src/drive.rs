@@ -1,0 +1,316 @@
+//! One projection and how far it is driven: whoever needs it further drives it, one page at a time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use factum::{
+    Batch, Checkpoint, CommitError, Cursor, EventStore, Failure, LogId, LogPage, Mark, PageLimit, Position, Projected,
+    ProjectedError, ProjectionName, ReadLog, ReadModelError,
+};
+use futures_util::future;
+
+use crate::documents::Rebuilt;
+use crate::error::{Diverged, ProjectorError};
+use crate::options::ProjectorOptions;
+
+/// How many pages without a match are passed before the checkpoint is moved over them.
+const EMPTY_PAGES: u32 = 64;
+
+/// A projection that a projector drives.
+pub(crate) struct Driven {
+    pub(crate) projected: Arc<dyn Projected>,
+    /// The same, where it keeps documents.
+    pub(crate) documents: Option<Arc<dyn Rebuilt>>,
+    /// Whoever holds this may drive.
+    pub(crate) drive: tokio::sync::Mutex<Drive>,
+    known: Mutex<Known>,
+}
+
+/// What is known of a projection without asking its store.
+#[derive(Debug, Default)]
+struct Known {
+    reached: Cursor,
+    trouble: Option<Trouble>,
+}
+
+/// What keeps a projection from going on.
+#[derive(Clone, Debug)]
+pub(crate) enum Trouble {
+    /// It failed on an event while its checkpoint stood here.
+    Halted(Box<Failure>, Checkpoint),
+    /// It met an event from newer code while its checkpoint stood here.
+    Newer { log: LogId, position: Position, event_type: String, schema_version: u32, at: Checkpoint },
+    /// It stands on events that the store does not hold.
+    Diverged(Box<Diverged>),
+    /// Its last step failed and is tried again.
+    Failing(String),
+}
+
+/// How far each log is driven.
+#[derive(Debug, Default)]
+pub(crate) struct Drive {
+    logs: HashMap<LogId, LogDrive>,
+}
+
+#[derive(Debug, Default)]
+struct LogDrive {
+    /// The checkpoint, once it was found to stand on an event of the store.
+    at: Option<Checkpoint>,
+    /// How far the log was looked through past the checkpoint without a match.
+    looked: Option<Mark>,
+    empty_pages: u32,
+    /// The page that follows, where it was read beforehand, and after which position.
+    ahead: Option<(Position, LogPage)>,
+    page_events: usize,
+    /// Whether it was said that it no longer stands still.
+    cleared: bool,
+}
+
+/// What a step has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    pub(crate) reached: Position,
+    pub(crate) events: usize,
+    /// Whether the log ended there.
+    pub(crate) end: bool,
+}
+
+impl Driven {
+    pub(crate) fn new(projected: Arc<dyn Projected>, documents: Option<Arc<dyn Rebuilt>>) -> Self {
+        Self { projected, documents, drive: tokio::sync::Mutex::default(), known: Mutex::default() }
+    }
+
+    pub(crate) fn name(&self) -> &ProjectionName {
+        self.projected.name()
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How far it was when it was last looked at.
+    pub(crate) fn reached(&self) -> Cursor {
+        self.known().reached.clone()
+    }
+
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        self.known().trouble.clone()
+    }
+
+    pub(crate) fn set_trouble(&self, trouble: Option<Trouble>) {
+        self.known().trouble = trouble;
+    }
+
+    /// The checkpoint of a log, as its store has it.
+    pub(crate) async fn checkpoint(&self, log: LogId) -> Result<Checkpoint, ProjectorError> {
+        self.projected.checkpoint(log).await.map_err(|source| self.target(source))
+    }
+
+    async fn look(&self, log: LogId) -> Result<Checkpoint, ProjectorError> {
+        let checkpoint = self.checkpoint(log).await?;
+        self.known().reached.set(log, checkpoint.position);
+        Ok(checkpoint)
+    }
+
+    fn target(&self, source: ProjectedError) -> ProjectorError {
+        ProjectorError::Target { projection: self.name().clone(), source }
+    }
+
+    /// What still holds it up: a halt is over when somebody else has moved the checkpoint.
+    pub(crate) async fn held_up(&self) -> Result<Option<ProjectorError>, ProjectorError> {
+        let (log, at) = match self.trouble() {
+            Some(Trouble::Halted(failure, at)) => (failure.log, at),
+            Some(Trouble::Newer { log, at, .. }) => (log, at),
+            _ => return Ok(None),
+        };
+        if self.look(log).await? != at {
+            self.set_trouble(None);
+        }
+        Ok(self.trouble().and_then(|trouble| self.error(trouble)))
+    }
+
+    fn error(&self, trouble: Trouble) -> Option<ProjectorError> {
+        let projection = self.name().clone();
+        match trouble {
+            Trouble::Halted(failure, _) => Some(ProjectorError::Halted { projection, failure }),
+            Trouble::Newer { log, position, event_type, schema_version, .. } => {
+                Some(ProjectorError::NeedsNewerCode { projection, log, position, event_type, schema_version })
+            }
+            Trouble::Diverged(diverged) => Some(ProjectorError::Diverged(diverged)),
+            Trouble::Failing(_) => None,
+        }
+    }
+
+    /// Reads a page of a log, folds and writes it.
+    pub(crate) async fn step(
+        &self,
+        drive: &mut Drive,
+        store: &dyn EventStore,
+        options: &ProjectorOptions,
+        log: LogId,
+    ) -> Result<Step, ProjectorError> {
+        let mut state = drive.logs.remove(&log).unwrap_or_default();
+        let done = self.step_log(&mut state, store, options, log).await;
+        match &done {
+            // What is known of the log stays true only while steps succeed.
+            Ok(_) => {
+                drive.logs.insert(log, state);
+                self.set_trouble(None);
+            }
+            Err(error) => metrics::counter!("factum_projection_errors_total", "projection" => self.name().to_string(),
+                "transient" => if error.is_transient() { "yes" } else { "no" })
+            .increment(1),
+        }
+        done
+    }
+
+    async fn step_log(
+        &self,
+        state: &mut LogDrive,
+        store: &dyn EventStore,
+        options: &ProjectorOptions,
+        log: LogId,
+    ) -> Result<Step, ProjectorError> {
+        let at = match state.at {
+            Some(at) => at,
+            None => {
+                let at = self.checkpoint(log).await?;
+                self.check_ground(store, log, at).await?;
+                // Only a checkpoint that stands on an event of this store is one to be waited for.
+                self.known().reached.set(log, at.position);
+                *state = LogDrive { at: Some(at), page_events: options.first_page(), ..LogDrive::default() };
+                at
+            }
+        };
+        let after = state.looked.map_or(at.position, |mark| mark.position);
+        let page = match state.ahead.take().filter(|(ahead, _)| *ahead == after) {
+            Some((_, page)) => page,
+            None => self.read(store, log, after, state.page_events).await?,
+        };
+        let LogPage { events, reached, end } = page;
+        let to = reached.filter(|mark| mark.position > after).or(state.looked);
+        let Some(to) = to else { return Ok(Step { reached: at.position, events: 0, end }) };
+        if events.is_empty() && !end && state.empty_pages < EMPTY_PAGES {
+            state.looked = Some(to);
+            state.empty_pages += 1;
+            return Ok(Step { reached: at.position, events: 0, end });
+        }
+        let count = events.len();
+        state.page_events = options.next_page(state.page_events, end);
+        let batch = Batch { store: store.id(), log, from: at, to, events };
+        let ahead =
+            async { if end { None } else { Some(self.read(store, log, to.position, state.page_events).await) } };
+        // Polled first, so that the store reads while the page is folded.
+        let (ahead, applied) = future::join(ahead, self.projected.apply(batch)).await;
+        if let Err(error) = applied {
+            return self.refused(log, error).await;
+        }
+        let at = Checkpoint { position: to.position, stands_on: Some((store.id(), to.event)), epoch: at.epoch };
+        (state.at, state.looked, state.empty_pages) = (Some(at), None, 0);
+        // A page that could not be read beforehand is read again when it is needed.
+        state.ahead = ahead.and_then(Result::ok).map(|page| (to.position, page));
+        self.known().reached.set(log, to.position);
+        self.count(count);
+        if !state.cleared {
+            self.projected.report(log, None).await.map_err(|source| self.target(source))?;
+            state.cleared = true;
+        }
+        Ok(Step { reached: to.position, events: count, end })
+    }
+
+    async fn read(
+        &self,
+        store: &dyn EventStore,
+        log: LogId,
+        after: Position,
+        events: usize,
+    ) -> Result<LogPage, ProjectorError> {
+        let read = ReadLog::after(log, after).filter(self.projected.filter().clone()).limit(PageLimit::events(events));
+        let page = store.read_log(read).await;
+        page.map_err(|source| ProjectorError::Events { projection: self.name().clone(), source })
+    }
+
+    /// That the checkpoint stands on an event of this store.
+    async fn check_ground(&self, store: &dyn EventStore, log: LogId, at: Checkpoint) -> Result<(), ProjectorError> {
+        let Some((expected_store, expected)) = at.stands_on else { return Ok(()) };
+        let diverged = ground(store, log, at.position, expected_store, expected).await;
+        let found = diverged.map_err(|source| ProjectorError::Events { projection: self.name().clone(), source })?;
+        let Some(found) = found else { return Ok(()) };
+        let diverged = Box::new(Diverged {
+            projection: self.name().clone(),
+            log,
+            position: at.position,
+            expected_store,
+            expected,
+            store: store.id(),
+            found: found.0,
+        });
+        self.set_trouble(Some(Trouble::Diverged(diverged.clone())));
+        tracing::error!(projection = %self.name(), %log, position = %at.position, "diverged");
+        Err(ProjectorError::Diverged(diverged))
+    }
+
+    async fn refused(&self, log: LogId, error: ProjectedError) -> Result<Step, ProjectorError> {
+        match error {
+            // Somebody else has moved on: the next step begins at the checkpoint that they left.
+            ProjectedError::Commit(CommitError::Stale { .. } | CommitError::Superseded { .. })
+            | ProjectedError::ReadModel(ReadModelError::Expired { .. }) => {
+                metrics::counter!("factum_projection_overtaken_total", "projection" => self.name().to_string())
+                    .increment(1);
+                Err(self.target(error))
+            }
+            ProjectedError::Halted(failure) => {
+                tracing::error!(projection = %self.name(), log = %failure.log, position = %failure.position,
+                    stream = %failure.stream, event_type = %failure.event_type, "halted");
+                let reported = self.projected.report(log, Some((*failure).clone())).await;
+                let at = self.look(log).await?;
+                self.set_trouble(Some(Trouble::Halted(failure.clone(), at)));
+                if let Err(source) = reported {
+                    tracing::warn!(projection = %self.name(), error = %source, "the halt could not be reported");
+                }
+                Err(ProjectorError::Halted { projection: self.name().clone(), failure })
+            }
+            ProjectedError::NeedsNewerCode { position, event_type, schema_version } => {
+                tracing::error!(projection = %self.name(), %log, %position, event_type, "needs newer code");
+                let at = self.look(log).await?;
+                let trouble = Trouble::Newer { log, position, event_type: event_type.clone(), schema_version, at };
+                self.set_trouble(Some(trouble));
+                let projection = self.name().clone();
+                Err(ProjectorError::NeedsNewerCode { projection, log, position, event_type, schema_version })
+            }
+            other => Err(self.target(other)),
+        }
+    }
+
+    fn count(&self, events: usize) {
+        metrics::counter!("factum_projection_events_total", "projection" => self.name().to_string())
+            .increment(events as u64);
+        metrics::counter!("factum_projection_commits_total", "projection" => self.name().to_string()).increment(1);
+    }
+}
+
+/// What the store has instead of the event that a checkpoint stands on; `None` if that event is there.
+pub(crate) async fn ground(
+    store: &dyn EventStore,
+    log: LogId,
+    position: Position,
+    expected_store: factum::StoreId,
+    expected: factum::EventId,
+) -> Result<Option<(Option<factum::EventId>,)>, factum::ReadError> {
+    let found = store.read_positions(log, &[position]).await?;
+    let found = found.first().map(|event| event.id);
+    let same = found == Some(expected) && store.id() == expected_store;
+    Ok((!same).then_some((found,)))
+}
+
+/// Whether somebody else has moved the checkpoint, so that the step is to be taken again.
+pub(crate) fn is_overtaken(error: &ProjectorError) -> bool {
+    matches!(
+        error,
+        ProjectorError::Target {
+            source: ProjectedError::Commit(CommitError::Stale { .. } | CommitError::Superseded { .. })
+                | ProjectedError::ReadModel(ReadModelError::Expired { .. }),
+            ..
+        }
+    )
+}

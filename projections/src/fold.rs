@@ -1,0 +1,236 @@
+//! The fold: from the events of one log to documents, alike for the live projector, a replay and a look back.
+
+mod cache;
+mod page;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use factum::{Commit, Document, DocumentKey, Epoch, Mark, Position, ReadModelError, ReadModelStore, Shard, StoreId};
+
+use crate::projection::{Keys, Projection};
+use cache::{Cache, Trace};
+pub(crate) use page::{Page, Stopped, Why, catching};
+
+/// How much memory a fold may hold on to between pages, in bytes, by its own estimate.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// Folds the events of one log into documents in memory, until what has changed is taken for a commit.
+pub(crate) struct Fold<P: Projection> {
+    projection: Arc<P>,
+    read_models: Arc<dyn ReadModelStore>,
+    shard: Shard,
+    cache: Cache<P::Document>,
+    keys: Keys,
+    /// For each event of the page in hand, the places of its documents; `ends` says where each event's end.
+    places: Vec<u32>,
+    ends: Vec<usize>,
+    /// Changed since the last commit.
+    dirty: Vec<u32>,
+    kept: Vec<(DocumentKey, Document)>,
+    kept_bytes: usize,
+}
+
+/// Why a page was not folded whole.
+pub(crate) enum Failed {
+    /// User code failed on the event with this index. What is in memory can no longer be trusted.
+    At(usize, String),
+    /// The documents could not be loaded.
+    Load(ReadModelError),
+}
+
+impl<P: Projection> Fold<P> {
+    pub(crate) fn new(projection: Arc<P>, read_models: Arc<dyn ReadModelStore>, shard: Shard, at: Position) -> Self {
+        let cache = Cache::new(at == Position::START);
+        Self {
+            projection,
+            read_models,
+            shard,
+            cache,
+            keys: Keys::default(),
+            places: Vec::new(),
+            ends: Vec::new(),
+            dirty: Vec::new(),
+            kept: Vec::new(),
+            kept_bytes: 0,
+        }
+    }
+
+    pub(crate) fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    /// Folds a page. On `Failed::At` the fold is spent.
+    pub(crate) async fn page(&mut self, page: &Page<P::Event>) -> Result<(), Failed> {
+        let unknown = self.find_places(page)?;
+        self.load(unknown).await?;
+        self.apply(page)
+    }
+
+    /// Asks for the keys of each event and finds their documents; answers which are to be loaded.
+    fn find_places(&mut self, page: &Page<P::Event>) -> Result<Vec<u32>, Failed> {
+        self.places.clear();
+        self.ends.clear();
+        let mut unknown = Vec::new();
+        let found = catching(|| self.find_all(page, &mut unknown));
+        // `ends` has grown by one for each event that was done.
+        let failed = |cause| Failed::At(self.ends.len(), cause);
+        match found {
+            Ok(Ok(())) => Ok(unknown),
+            Ok(Err(refused)) => Err(failed(refused.to_string())),
+            Err(cause) => Err(failed(cause)),
+        }
+    }
+
+    fn find_all(&mut self, page: &Page<P::Event>, unknown: &mut Vec<u32>) -> Result<(), factum::InputError> {
+        for event in &page.events {
+            self.keys.clear();
+            self.projection.keys(event, &mut self.keys);
+            for key in self.keys.iter() {
+                let (place, new) = self.cache.place(event.stream.tenant(), key)?;
+                if new && !self.cache.is_complete() {
+                    unknown.push(place);
+                }
+                let entry = self.cache.entry(place);
+                if entry.named_by != event.position {
+                    entry.named_by = event.position;
+                    self.places.push(place);
+                }
+            }
+            self.ends.push(self.places.len());
+        }
+        Ok(())
+    }
+
+    async fn load(&mut self, unknown: Vec<u32>) -> Result<(), Failed> {
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<_> = unknown.iter().map(|place| self.cache.entry(*place).key.clone()).collect();
+        let documents = self.read_models.load(&self.shard, &keys).await.map_err(Failed::Load)?;
+        for ((place, key), document) in unknown.into_iter().zip(&keys).zip(documents) {
+            let Some(Document { body, bounds, positions }) = document else { continue };
+            let content = body.as_deref().map(|body| self.decode_document(key, body)).transpose()?;
+            let size = body.map_or(0, |body| body.len());
+            self.cache.fill(place, content, Trace { bounds, positions }, size);
+        }
+        Ok(())
+    }
+
+    fn decode_document(&self, key: &DocumentKey, body: &[u8]) -> Result<P::Document, Failed> {
+        decode_document(&self.shard.projection, key, body).map_err(Failed::Load)
+    }
+
+    fn apply(&mut self, page: &Page<P::Event>) -> Result<(), Failed> {
+        let mut done = 0;
+        match catching(|| self.apply_all(page, &mut done)) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(cause)) | Err(cause) => Err(Failed::At(done, cause)),
+        }
+    }
+
+    fn apply_all(&mut self, page: &Page<P::Event>, done: &mut usize) -> Result<(), String> {
+        let mut begin = 0;
+        for (event, end) in page.events.iter().zip(&self.ends) {
+            for place in &self.places[begin..*end] {
+                let entry = self.cache.entry(*place);
+                let crosses = entry
+                    .trace
+                    .as_ref()
+                    .is_some_and(|trace| interval::<P>(trace.bounds.position) < interval::<P>(event.position));
+                if crosses && let Some(document) = entry.to_document().map_err(|error| unserializable(&error))? {
+                    self.kept_bytes += size_of(&entry.key, &document);
+                    self.kept.push((entry.key.clone(), document));
+                    if let Some(trace) = &mut entry.trace {
+                        trace.positions = factum::Positions::default();
+                    }
+                }
+                let applied = self.projection.try_apply(entry.key.key(), &mut entry.content, event);
+                applied.map_err(|error| error.to_string())?;
+                match &mut entry.trace {
+                    Some(trace) => trace.add(event),
+                    // An event that makes nothing of nothing leaves no trace: it can make no difference to any answer.
+                    None if entry.content.is_none() => continue,
+                    None => entry.trace = Some(Trace::of(event)),
+                }
+                if !entry.dirty {
+                    entry.dirty = true;
+                    self.dirty.push(*place);
+                }
+            }
+            begin = *end;
+            *done += 1;
+        }
+        Ok(())
+    }
+
+    /// How much waits for a commit: documents, and bytes of kept versions.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        (self.dirty.len(), self.kept_bytes)
+    }
+
+    /// Whether it holds as many documents as it may: once they are written, it forgets them.
+    pub(crate) fn is_large(&self) -> bool {
+        self.cache.bytes() > CACHE_BYTES
+    }
+
+    /// The step of the shard from `from` to `to`, with everything that has changed since the last.
+    ///
+    /// # Errors
+    /// The position of the last event of a document that cannot be serialized, and why. The fold is spent.
+    pub(crate) fn take_commit(
+        &mut self,
+        store: StoreId,
+        from: Position,
+        epoch: Epoch,
+        to: Mark,
+    ) -> Result<Commit, (Position, String)> {
+        let mut documents = Vec::with_capacity(self.dirty.len());
+        for place in self.dirty.drain(..) {
+            let entry = self.cache.entry(place);
+            entry.dirty = false;
+            let last = entry.trace.as_ref().map_or(from, |trace| trace.bounds.position);
+            let document = catching(|| entry.to_document());
+            let document = document.and_then(|done| done.map_err(|error| unserializable(&error)));
+            if let Some(document) = document.map_err(|cause| (last, cause))? {
+                let (key, size) = (entry.key.clone(), stored_size(&document));
+                documents.push((key, document));
+                self.cache.resize(place, size);
+            }
+        }
+        self.kept_bytes = 0;
+        if self.cache.bytes() > CACHE_BYTES {
+            self.cache.clear();
+        }
+        let kept = std::mem::take(&mut self.kept);
+        Ok(Commit { shard: self.shard.clone(), from, epoch, store, to, documents, kept })
+    }
+}
+
+/// In which part of the grid a position lies: a version of a document is kept when the next part changes it.
+fn interval<P: Projection>(position: Position) -> u64 {
+    position.get().saturating_sub(1) / P::KEEP_EVERY
+}
+
+fn size_of(key: &DocumentKey, document: &Document) -> usize {
+    std::mem::size_of::<(DocumentKey, Document)>() + key.key().len() + stored_size(document)
+}
+
+fn stored_size(document: &Document) -> usize {
+    document.body.as_ref().map_or(0, Bytes::len) + document.positions.as_bytes().len()
+}
+
+fn unserializable(error: &serde_json::Error) -> String {
+    format!("the document cannot be serialized: {error}")
+}
+
+pub(crate) fn decode_document<D: serde::de::DeserializeOwned>(
+    projection: &factum::ProjectionName,
+    key: &DocumentKey,
+    body: &[u8],
+) -> Result<D, ReadModelError> {
+    serde_json::from_slice(body).map_err(|error| ReadModelError::Damaged {
+        projection: projection.clone(),
+        what: format!("the document {:?} is not what this code writes ({error}); or raise its VERSION", key.key()),
+    })
+}

@@ -1,0 +1,93 @@
+//! How a projector works.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use factum::{Timer, system_timer};
+
+/// How a projector reads and waits. The defaults fit a service.
+///
+/// ```
+/// use std::time::Duration;
+/// use factum_projections::ProjectorOptions;
+///
+/// let often = ProjectorOptions::new().poll_every(Duration::from_millis(200)).pages(100, 2_000);
+/// ```
+#[derive(Clone, Debug)]
+pub struct ProjectorOptions {
+    smallest_page: usize,
+    largest_page: usize,
+    pub(crate) poll: Duration,
+    pub(crate) backoff: (Duration, Duration),
+    pub(crate) attempts: u32,
+    pub(crate) timer: Arc<dyn Timer>,
+}
+
+impl ProjectorOptions {
+    /// The defaults: pages of 256 to 4,096 events, a poll every second behind the store's wake-ups.
+    pub fn new() -> Self {
+        Self {
+            smallest_page: 256,
+            largest_page: 4_096,
+            poll: Duration::from_secs(1),
+            backoff: (Duration::from_millis(20), Duration::from_secs(10)),
+            attempts: 6,
+            timer: system_timer(),
+        }
+    }
+
+    /// The bounds of a page, in events. A page grows from one to the other while the projection lags.
+    #[must_use]
+    pub fn pages(mut self, smallest: usize, largest: usize) -> Self {
+        self.smallest_page = smallest.max(1);
+        self.largest_page = largest.max(self.smallest_page);
+        self
+    }
+
+    /// How often the store is asked for events although it gave no signal: other processes may append.
+    #[must_use]
+    pub fn poll_every(mut self, time: Duration) -> Self {
+        self.poll = time;
+        self
+    }
+
+    /// How long a failed step is waited for before it is tried again: doubling from the first to the second.
+    #[must_use]
+    pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
+        self.backoff = (first, longest.max(first));
+        self
+    }
+
+    /// How often a caller that waits tries a step that fails for a passing reason. A projector that runs never stops.
+    #[must_use]
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts.max(1);
+        self
+    }
+
+    /// How to wait; a fake in tests.
+    #[must_use]
+    pub fn timer(mut self, timer: Arc<dyn Timer>) -> Self {
+        self.timer = timer;
+        self
+    }
+
+    pub(crate) fn first_page(&self) -> usize {
+        self.smallest_page
+    }
+
+    pub(crate) fn next_page(&self, events: usize, end: bool) -> usize {
+        if end { self.smallest_page } else { events.saturating_mul(2).min(self.largest_page) }
+    }
+
+    pub(crate) fn wait_before(&self, attempt: u32) -> Duration {
+        let (first, longest) = self.backoff;
+        first.saturating_mul(2u32.saturating_pow(attempt)).min(longest)
+    }
+}
+
+impl Default for ProjectorOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}

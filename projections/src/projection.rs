@@ -1,0 +1,230 @@
+//! What a user writes: a pure function from events to documents.
+
+use std::borrow::Cow;
+
+use factum::{Category, EncodeError, EventSet, EventType, InputError, Query, QueryItem, Recorded};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+/// A pure function from events to the documents of a read model.
+///
+/// Nothing in it reads a clock or does I/O, so the framework may run it again: into a new generation while the old one
+/// serves, or up to a moment in the past.
+///
+/// ```
+/// use factum::{Event, Recorded};
+/// use factum_projections::{Keys, Projection};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// enum AccountEvent { Opened { owner: String }, Deposited { cents: i64 }, Closed }
+/// impl Event for AccountEvent { const CATEGORY: &'static str = "account"; }
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Balance { cents: i64 }
+///
+/// struct Balances;
+///
+/// impl Projection for Balances {
+///     const NAME: &'static str = "balances";
+///     type Event = AccountEvent;
+///     type Document = Balance;
+///
+///     fn keys(&self, event: &Recorded<AccountEvent>, keys: &mut Keys) {
+///         keys.push(event.stream.id());
+///     }
+///
+///     fn apply(&self, _key: &str, balance: &mut Option<Balance>, event: &Recorded<AccountEvent>) {
+///         match &event.data {
+///             AccountEvent::Opened { .. } => *balance = Some(Balance { cents: 0 }),
+///             AccountEvent::Deposited { cents } => {
+///                 if let Some(balance) = balance {
+///                     balance.cents += cents;
+///                 }
+///             }
+///             AccountEvent::Closed => *balance = None,
+///         }
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a projection",
+    note = "implement `factum_projections::Projection` for it"
+)]
+pub trait Projection: Send + Sync + 'static {
+    /// What it is called, in checkpoints and on the command line.
+    const NAME: &'static str;
+
+    /// Raised when the same events shall lead to other documents. Each version has read models of its own, so an old
+    /// and a new deployment run side by side.
+    const VERSION: u32 = 1;
+
+    /// The event types that it takes; every one of its categories if there are none. Narrow it where most events
+    /// are of no interest. The types that [`FORMER_TYPES`](factum::Event::FORMER_TYPES) names are read too, and
+    /// dropped if they are none of these once they are upcast.
+    const EVENT_TYPES: &'static [&'static str] = &[];
+
+    /// The distance, in positions of a log, at which versions of a changed document are kept, at least 1. A smaller
+    /// one makes looking at the past cheaper and the read model larger.
+    const KEEP_EVERY: u64 = 10_000;
+
+    /// The events: one event enum, or several through [`event_set!`](factum::event_set).
+    type Event: EventSet;
+
+    /// What is kept under each key.
+    type Document: Serialize + DeserializeOwned + Send + Sync + 'static;
+
+    /// Which documents an event changes. Keys belong to the tenant of the event's stream.
+    fn keys(&self, event: &Recorded<Self::Event>, keys: &mut Keys);
+
+    /// Takes an event into one of its documents. `None`: there is none, or it was deleted.
+    ///
+    /// A panic halts the projection at this event, as an error of [`try_apply`](Projection::try_apply) does.
+    fn apply(&self, key: &str, document: &mut Option<Self::Document>, event: &Recorded<Self::Event>);
+
+    /// [`apply`](Projection::apply) where that can fail. Calls it unless overridden.
+    ///
+    /// # Errors
+    /// [`ApplyError`] halts the projection at this event until somebody has looked.
+    fn try_apply(
+        &self,
+        key: &str,
+        document: &mut Option<Self::Document>,
+        event: &Recorded<Self::Event>,
+    ) -> Result<(), ApplyError> {
+        self.apply(key, document, event);
+        Ok(())
+    }
+
+    /// One document from those that a key has in several logs; each was folded from the events of one. Only for
+    /// projections whose keys span streams, on stores with several logs. `None`, the default: they cannot be merged,
+    /// and reading such a key is [`KeySpansLogs`](crate::DocumentError::KeySpansLogs).
+    fn merge(&self, _key: &str, _documents: Vec<Self::Document>) -> Option<Self::Document> {
+        None
+    }
+}
+
+/// Why an event cannot be taken into a document. Name ids and types in it, never content.
+///
+/// ```
+/// let error = factum_projections::ApplyError::new("the account was never opened");
+/// assert_eq!(error.to_string(), "the account was never opened");
+/// ```
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct ApplyError(String);
+
+impl ApplyError {
+    /// Says what was wrong.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self(what.into())
+    }
+}
+
+/// Collects the keys of the documents that one event changes.
+///
+/// ```
+/// let mut keys = factum_projections::Keys::default();
+/// keys.push("2378");
+/// keys.push(format!("{}-{:02}", 1993, 6));
+/// assert_eq!(keys.iter().collect::<Vec<_>>(), ["2378", "1993-06"]);
+/// ```
+#[derive(Debug, Default)]
+pub struct Keys {
+    // Strings beyond `len` are kept for their memory: an event's keys cost no allocation.
+    keys: Vec<String>,
+    len: usize,
+}
+
+impl Keys {
+    /// Adds a key. One that was pushed before for the same event counts once.
+    pub fn push(&mut self, key: impl AsRef<str>) {
+        let key = key.as_ref();
+        match self.keys.get_mut(self.len) {
+            Some(place) => {
+                place.clear();
+                place.push_str(key);
+            }
+            None => self.keys.push(key.to_owned()),
+        }
+        self.len += 1;
+    }
+
+    /// The keys, in the order in which they were pushed.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.keys[..self.len].iter().map(String::as_str)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
+    }
+}
+
+/// What of a log a projection reads.
+pub(crate) fn filter<P: Projection>() -> Result<Query, SetupError> {
+    let invalid = |source: InputError| SetupError::Input { projection: Cow::Borrowed(P::NAME), source };
+    let known = P::Event::event_types()
+        .map_err(|source| SetupError::Events { projection: Cow::Borrowed(P::NAME), source: Box::new(source) })?;
+    let mut item = QueryItem::new();
+    for category in P::Event::categories() {
+        item = item.category(Category::from_static(category).map_err(invalid)?);
+    }
+    if P::EVENT_TYPES.is_empty() {
+        return Ok(Query::all().or(item));
+    }
+    for event_type in P::EVENT_TYPES {
+        if !known.contains(event_type) {
+            return Err(SetupError::UnknownType {
+                projection: Cow::Borrowed(P::NAME),
+                event_type,
+                known: known.join(", "),
+            });
+        }
+        item = item.event_type(EventType::from_static(event_type).map_err(invalid)?);
+    }
+    for former in P::Event::former_types() {
+        if !P::EVENT_TYPES.contains(&former) {
+            item = item.event_type(EventType::from_static(former).map_err(invalid)?);
+        }
+    }
+    Ok(Query::all().or(item))
+}
+
+/// Why a projection cannot be run as it is written.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// Its name or a category breaks a limit.
+    #[error("projection {projection:?} cannot be run: {source}")]
+    Input {
+        /// The projection.
+        projection: Cow<'static, str>,
+        /// The limit.
+        source: InputError,
+    },
+    /// Its events are not event enums.
+    #[error("projection {projection} cannot be run: {source}")]
+    Events {
+        /// The projection.
+        projection: Cow<'static, str>,
+        /// What is wrong with them.
+        source: Box<EncodeError>,
+    },
+    /// It asks for an event type that its events do not have.
+    #[error("projection {projection} asks for the event type {event_type}, which its events do not have: {known}")]
+    UnknownType {
+        /// The projection.
+        projection: Cow<'static, str>,
+        /// The event type.
+        event_type: &'static str,
+        /// Those that they have.
+        known: String,
+    },
+    /// Two projections of one projector have the same name.
+    #[error("two projections are called {projection}; give each a name of its own")]
+    NameTwice {
+        /// The name.
+        projection: Cow<'static, str>,
+    },
+}

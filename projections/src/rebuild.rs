@@ -1,0 +1,344 @@
+//! A replay at work: it reads the next page while one is folded, and folds on while what was folded is written.
+
+use std::time::Instant;
+
+use factum::{
+    Checkpoint, CommitError, Cursor, EventStore, Failure, Generation, LogId, LogPage, Mark, PageLimit, Position,
+    ProjectedError, ReadError, ReadLog, ReadModelError, Switch, SwitchError,
+};
+use futures_util::future::{BoxFuture, MaybeDone, maybe_done};
+use futures_util::poll;
+
+use crate::documents::Documents;
+use crate::drive::{Driven, ground};
+use crate::error::ReplayError;
+use crate::fold::{Failed, Fold, Page, Stopped, Why};
+use crate::projection::Projection;
+use crate::replay::{Progress, ReplayOptions, ReplayProgress, ReplayReport};
+use crate::turns::yield_now;
+
+/// How often the new generation may be found behind before the live one is held still for the switch.
+const RACES: u32 = 3;
+
+type Writing<'a> = MaybeDone<BoxFuture<'a, Result<(), CommitError>>>;
+
+pub(crate) struct Rebuild<'a, P: Projection> {
+    documents: &'a Documents<P>,
+    store: &'a dyn EventStore,
+    options: ReplayOptions,
+    started: Instant,
+    generation: Generation,
+    live: Generation,
+    live_diverged: bool,
+    logs: Vec<LogRebuild<P>>,
+    /// The commit that was sent last.
+    writing: Option<Writing<'a>>,
+    resumed_at: Option<Cursor>,
+    failed_before: bool,
+    head: Cursor,
+    events: u64,
+}
+
+struct LogRebuild<P: Projection> {
+    log: LogId,
+    fold: Fold<P>,
+    /// Where the generation stands once everything that was sent is written.
+    sent: Checkpoint,
+    /// How far the log is folded.
+    folded: Option<Mark>,
+    events_waiting: u64,
+}
+
+impl<P: Projection> LogRebuild<P> {
+    fn position(&self) -> Position {
+        self.folded.map_or(self.sent.position, |mark| mark.position)
+    }
+}
+
+impl<'a, P: Projection> Rebuild<'a, P> {
+    /// Finds the generation that an earlier replay left, or makes one.
+    pub(crate) async fn begin(
+        documents: &'a Documents<P>,
+        store: &'a dyn EventStore,
+        options: ReplayOptions,
+    ) -> Result<Self, ReplayError> {
+        let started = Instant::now();
+        let new = documents.new_generation();
+        let target = |source| target(documents, ProjectedError::ReadModel(source));
+        let live = documents.read_models.open(&new).await.map_err(target)?.generation;
+        let (_, live_diverged) = checkpoints(documents, store, live).await?;
+        let mut info = documents.read_models.build(&new).await.map_err(target)?;
+        let (mut stands, diverged) = checkpoints(documents, store, info.generation).await?;
+        if diverged {
+            // What an earlier replay left was folded from events that are gone: nobody reads it, and nobody ever could.
+            documents.read_models.drop_generation(&documents.name, info.generation).await.map_err(target)?;
+            info = documents.read_models.build(&new).await.map_err(target)?;
+            (stands, _) = checkpoints(documents, store, info.generation).await?;
+        }
+        let generation = info.generation;
+        tracing::info!(projection = %documents.name, %generation, from = %info.checkpoint, "replay");
+        let log_rebuild = |(log, sent): (LogId, Checkpoint)| {
+            let fold = documents.cold(documents.shard(generation, log), sent.position);
+            LogRebuild { log, fold, sent, folded: None, events_waiting: 0 }
+        };
+        let resumed_at = (info.checkpoint != Cursor::start()).then_some(info.checkpoint);
+        Ok(Self {
+            documents,
+            store,
+            options,
+            started,
+            generation,
+            live,
+            live_diverged,
+            logs: stands.into_iter().map(log_rebuild).collect(),
+            writing: None,
+            resumed_at,
+            failed_before: info.failure.is_some(),
+            head: Cursor::start(),
+            events: 0,
+        })
+    }
+
+    /// Folds everything, and switches.
+    pub(crate) async fn run(mut self, driven: &Driven, progress: Progress<'_>) -> Result<ReplayReport, ReplayError> {
+        let (mut still, mut races) = (None, 0);
+        loop {
+            for n in 0..self.logs.len() {
+                self.fold_log(n, progress).await?;
+            }
+            self.written().await?;
+            self.clear_failure().await?;
+            match self.switch().await {
+                Ok(()) => break,
+                // The live one has moved on meanwhile.
+                Err(SwitchError::Behind { .. }) => {
+                    races += 1;
+                    if races == RACES {
+                        still = Some(driven.drive.lock().await);
+                    }
+                }
+                Err(error) => return Err(self.switch_failed(error)),
+            }
+        }
+        drop(still);
+        self.documents.forget();
+        driven.set_trouble(None);
+        self.drop_old().await;
+        metrics::counter!("factum_replays_total", "projection" => self.documents.name.to_string()).increment(1);
+        Ok(ReplayReport {
+            projection: self.documents.name.clone(),
+            generation: self.generation,
+            events: self.events,
+            seconds: self.started.elapsed().as_secs_f64(),
+            resumed_at: self.resumed_at,
+        })
+    }
+
+    async fn fold_log(&mut self, n: usize, progress: Progress<'_>) -> Result<(), ReplayError> {
+        let documents = self.documents;
+        let read_error = |source| ReplayError::Events { projection: documents.name.clone(), source };
+        let mut page = self.read(n, self.logs[n].position()).await.map_err(read_error)?;
+        loop {
+            let LogPage { events, reached, end } = page;
+            let Some(reached) = reached.filter(|mark| mark.position > self.logs[n].position()) else { break };
+            let mut ahead = std::pin::pin!(maybe_done(self.read(n, reached.position)));
+            if !end {
+                // Begins to read; the store goes on by itself while this page is folded.
+                let _ = poll!(ahead.as_mut());
+            }
+            self.fold_page(n, Page::decode::<P>(events), reached).await?;
+            self.report_progress(end, progress).await?;
+            if end {
+                break;
+            }
+            yield_now().await;
+            ahead.as_mut().await;
+            page = match ahead.take_output() {
+                Some(page) => page.map_err(read_error)?,
+                None => break,
+            };
+        }
+        self.write(n).await
+    }
+
+    fn read(&self, n: usize, after: Position) -> BoxFuture<'a, Result<LogPage, ReadError>> {
+        use factum::Projected;
+        let limit = PageLimit::events(self.options.page_events).with_bytes(16 << 20);
+        let read = ReadLog::after(self.logs[n].log, after).filter(self.documents.filter().clone()).limit(limit);
+        self.store.read_log(read)
+    }
+
+    async fn fold_page(&mut self, n: usize, mut page: Page<P::Event>, reached: Mark) -> Result<(), ReplayError> {
+        let log = &mut self.logs[n];
+        if page.stopped.is_none() {
+            match log.fold.page(&page).await {
+                Ok(()) => {}
+                Err(Failed::At(index, cause)) => page.cut(index, cause),
+                Err(Failed::Load(error)) => return Err(target(self.documents, error.into())),
+            }
+        }
+        if let Some(stopped) = page.stopped {
+            return Err(self.stopped(n, stopped).await);
+        }
+        let events = page.events.len() as u64;
+        log.folded = Some(reached);
+        log.events_waiting += events;
+        self.events += events;
+        let (_, kept_bytes) = log.fold.waiting();
+        let due = kept_bytes >= self.options.commit_bytes
+            || log.events_waiting >= self.options.commit_events
+            || log.fold.is_large();
+        if due { self.write(n).await } else { Ok(()) }
+    }
+
+    /// Sends what was folded since the last time, once that is written.
+    async fn write(&mut self, n: usize) -> Result<(), ReplayError> {
+        let Some(to) = self.logs[n].folded.take() else { return Ok(()) };
+        self.written().await?;
+        let log = &mut self.logs[n];
+        let commit = match log.fold.take_commit(self.store.id(), log.sent.position, log.sent.epoch, to) {
+            Ok(commit) => commit,
+            Err((position, cause)) => return Err(self.unserializable(n, position, cause).await),
+        };
+        log.sent.position = to.position;
+        log.sent.stands_on = Some((self.store.id(), to.event));
+        log.events_waiting = 0;
+        let mut writing = maybe_done(self.documents.read_models.commit(commit));
+        let _ = poll!(&mut writing);
+        self.writing = Some(writing);
+        Ok(())
+    }
+
+    /// Waits for the commit that was sent last.
+    async fn written(&mut self) -> Result<(), ReplayError> {
+        let Some(mut writing) = self.writing.take() else { return Ok(()) };
+        (&mut writing).await;
+        let written = std::pin::Pin::new(&mut writing).take_output();
+        written.unwrap_or(Ok(())).map_err(|error| self.commit_failed(error))
+    }
+
+    async fn report_progress(&mut self, end: bool, progress: Progress<'_>) -> Result<(), ReplayError> {
+        let mut position = Cursor::start();
+        self.logs.iter().for_each(|log| position.set(log.log, log.position()));
+        if end || !matches!(position.partial_cmp(&self.head), Some(std::cmp::Ordering::Less)) {
+            let events = |source| ReplayError::Events { projection: self.documents.name.clone(), source };
+            self.head = self.store.head().await.map_err(events)?;
+        }
+        let (generation, head, elapsed) = (self.generation, self.head.clone(), self.started.elapsed());
+        progress(ReplayProgress { generation, position, head, events: self.events, elapsed });
+        Ok(())
+    }
+
+    /// Says that what an earlier replay failed on has been taken.
+    async fn clear_failure(&mut self) -> Result<(), ReplayError> {
+        if std::mem::take(&mut self.failed_before) {
+            for log in &self.logs {
+                let cleared = self.documents.read_models.report(log.fold.shard(), log.sent.epoch, None).await;
+                cleared.map_err(|error| self.commit_failed(error))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn switch(&mut self) -> Result<(), SwitchError> {
+        let switch = Switch { projection: self.documents.name.clone(), from: self.live, to: self.generation };
+        match self.live_diverged {
+            true => self.documents.read_models.switch_diverged(&switch).await,
+            false => self.documents.read_models.switch(&switch).await,
+        }
+    }
+
+    async fn drop_old(&mut self) {
+        if self.options.keep_old {
+            return;
+        }
+        let dropped = self.documents.read_models.drop_generation(&self.documents.name, self.live).await;
+        if let Err(error) = dropped {
+            // The replay is done all the same; the old generation only takes room.
+            tracing::warn!(projection = %self.documents.name, generation = %self.live, %error, "not dropped");
+        }
+    }
+
+    /// What a fold stopped at is reported where `status` shows it.
+    async fn stopped(&mut self, n: usize, stopped: Stopped) -> ReplayError {
+        let projection = self.documents.name.clone();
+        match &stopped.why {
+            Why::Newer(schema_version) => ReplayError::NeedsNewerCode {
+                projection,
+                log: stopped.log,
+                position: stopped.position,
+                event_type: stopped.event_type,
+                schema_version: *schema_version,
+            },
+            Why::Failed(cause) => self.halted(n, stopped.failure(cause)).await,
+        }
+    }
+
+    async fn halted(&mut self, n: usize, failure: Failure) -> ReplayError {
+        if let Err(error) = self.written().await {
+            return error;
+        }
+        let log = &self.logs[n];
+        let reported = self.documents.read_models.report(log.fold.shard(), log.sent.epoch, Some(failure.clone())).await;
+        if let Err(error) = reported {
+            tracing::warn!(projection = %self.documents.name, %error, "the failure of a replay could not be reported");
+        }
+        ReplayError::Halted { projection: self.documents.name.clone(), failure: Box::new(failure) }
+    }
+
+    async fn unserializable(&mut self, n: usize, position: Position, cause: String) -> ReplayError {
+        let found = self.store.read_positions(self.logs[n].log, &[position]).await;
+        match found.map(|events| events.into_iter().next()) {
+            Ok(Some(event)) => {
+                let stopped = Stopped::at(&event, Why::Failed(cause));
+                self.stopped(n, stopped).await
+            }
+            Ok(None) => {
+                let projection = self.documents.name.clone();
+                target(self.documents, ProjectedError::ReadModel(ReadModelError::Damaged { projection, what: cause }))
+            }
+            Err(source) => ReplayError::Events { projection: self.documents.name.clone(), source },
+        }
+    }
+
+    fn commit_failed(&self, error: CommitError) -> ReplayError {
+        match error {
+            CommitError::Stale { .. } | CommitError::Superseded { .. } => {
+                ReplayError::AnotherReplay { projection: self.documents.name.clone(), found: error.to_string() }
+            }
+            error => target(self.documents, error.into()),
+        }
+    }
+
+    fn switch_failed(&self, error: SwitchError) -> ReplayError {
+        let projection = self.documents.name.clone();
+        match error {
+            SwitchError::NotLive { .. } => ReplayError::AnotherReplay { projection, found: error.to_string() },
+            source => ReplayError::Switch { projection, source },
+        }
+    }
+}
+
+/// The checkpoints of a generation, and whether one stands on an event that the store does not hold.
+async fn checkpoints<P: Projection>(
+    documents: &Documents<P>,
+    store: &dyn EventStore,
+    generation: Generation,
+) -> Result<(Vec<(LogId, Checkpoint)>, bool), ReplayError> {
+    let (mut all, mut diverged) = (Vec::new(), false);
+    for log in store.logs() {
+        let checkpoint = documents.read_models.checkpoint(&documents.shard(generation, log)).await;
+        let at = checkpoint.map_err(|source| target(documents, source.into()))?;
+        if let Some((expected_store, expected)) = at.stands_on {
+            let found = ground(store, log, at.position, expected_store, expected).await;
+            let events = |source| ReplayError::Events { projection: documents.name.clone(), source };
+            diverged |= found.map_err(events)?.is_some();
+        }
+        all.push((log, at));
+    }
+    Ok((all, diverged))
+}
+
+fn target<P: Projection>(documents: &Documents<P>, source: ProjectedError) -> ReplayError {
+    ReplayError::Target { projection: documents.name.clone(), source }
+}
