@@ -1,0 +1,1 @@
+//! What the port to read models promises.

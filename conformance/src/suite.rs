@@ -1,0 +1,204 @@
+//! Every check by name, and the tests that are made of them.
+
+use crate::run::Check;
+
+/// Hands every check to another macro, as `area::suite { names }`. A check that is missing here is dead code, which
+/// the compiler reports.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __every_check {
+    ([$($then:tt)+] $($given:tt)*) => {
+        $($then)+! {
+            ($($given)*)
+            events::append {
+                an_answered_append_is_there,
+                versions_count_from_one_in_each_stream,
+                the_answer_says_where_the_events_stand,
+                positions_rise,
+                streams_of_two_tenants_are_apart,
+                one_append_may_hold_thousands_of_events,
+                the_head_is_the_last_event,
+                a_write_without_events_makes_no_stream,
+                an_event_is_read_alike_from_its_stream_and_its_log,
+            }
+            events::atomicity {
+                every_stream_gets_its_events,
+                a_conflict_on_one_stream_leaves_all_as_they_were,
+                a_reader_never_sees_half_of_it,
+            }
+            events::closing {
+                calls_after_closing_fail_as_closed,
+                closing_twice_is_closing_once,
+                what_was_taken_is_finished,
+            }
+            events::concurrency {
+                many_writers_on_one_stream,
+                many_writers_on_many_streams,
+                a_tailing_reader_misses_nothing,
+                dropped_futures_leave_the_store_whole,
+                a_failed_append_harms_no_other,
+            }
+            events::conditions {
+                any_always_holds,
+                no_stream_holds_before_the_first_event_only,
+                exists_holds_after_the_first_event_only,
+                a_version_holds_at_that_version_only,
+                a_write_without_events_still_has_its_condition,
+            }
+            events::content {
+                payloads_come_back_byte_for_byte,
+                metadata_comes_back,
+                types_tags_and_schema_versions_come_back,
+                stream_names_are_compared_by_their_bytes,
+                times_come_back_to_the_microsecond,
+                a_variety_of_events_comes_back,
+            }
+            events::keys {
+                an_outcome_is_found_under_its_key,
+                a_repetition_gets_the_first_outcome_and_writes_nothing,
+                a_key_is_looked_up_before_query_conditions,
+                a_refusal_is_remembered,
+                an_empty_outcome_is_remembered,
+                whoever_refuses_second_gets_what_was_accepted,
+                other_content_under_the_same_key_is_refused,
+                a_key_belongs_to_its_tenant,
+                a_conflict_leaves_the_key_unused,
+                of_racing_repetitions_one_outcome_stands,
+            }
+            events::limits {
+                a_payload_over_the_limit_is_refused,
+                a_payload_that_is_not_json_is_refused,
+                an_append_of_nothing_is_refused,
+                a_stream_or_an_id_twice_in_one_append_is_refused,
+                the_longest_names_are_taken,
+            }
+            events::logs {
+                a_log_is_read_in_order_in_pages_of_any_size,
+                backward_is_forward_reversed,
+                a_page_begins_after_and_ends_with_what_was_asked,
+                a_filter_means_what_it_says,
+                a_filter_that_matches_nothing_still_moves_on,
+                a_page_says_which_event_it_has_reached,
+                pages_are_bounded_by_bytes,
+                a_log_that_is_not_there_is_an_error,
+                events_are_found_by_position,
+            }
+            events::logs_apart {
+                streams_spread_over_the_logs_and_stay,
+                a_tenant_lies_in_one_log,
+                an_append_that_spans_logs_is_refused_whole,
+                a_query_condition_that_spans_logs_is_refused,
+                a_key_used_in_another_log_is_reused,
+                the_head_names_every_log,
+            }
+            events::query_conditions {
+                an_event_that_came_after_is_a_conflict,
+                what_was_seen_is_no_conflict,
+                an_empty_log_holds_against_any_query,
+                only_events_that_match_are_conflicts,
+                another_tenant_is_no_conflict,
+                a_query_of_all_tenants_holds_for_the_whole_log,
+                stream_conditions_count_beside_it,
+                a_cursor_beyond_the_head_holds,
+                of_racing_decisions_one_wins,
+            }
+            events::reopening {
+                events_survive,
+                the_identity_survives,
+                versions_and_positions_go_on,
+                keys_survive,
+                snapshots_survive,
+                read_models_survive,
+            }
+            events::snapshots {
+                the_newest_is_found,
+                the_newest_within_any_bound_is_found,
+                the_newest_is_by_version_among_those_within,
+                one_of_the_same_version_is_replaced,
+                all_but_the_newest_are_forgotten,
+                keys_are_apart,
+            }
+            events::streams {
+                a_stream_that_does_not_exist_is_empty,
+                forward_and_backward_are_each_other_reversed,
+                a_page_begins_after_what_was_asked,
+                a_page_ends_with_the_version_that_was_asked,
+                pages_hold_each_event_once,
+                pages_are_bounded_by_bytes,
+                a_page_limit_of_nothing_still_moves_on,
+            }
+            events::times {
+                recorded_at_never_goes_back,
+                recorded_at_is_the_time_of_the_append,
+                when_nobody_said_it_happened_when_it_was_recorded,
+            }
+            events::wakeups {
+                an_append_wakes_who_waits,
+                a_wakeup_before_the_wait_is_not_lost,
+                who_is_woken_finds_the_event,
+                closing_ends_the_wait,
+            }
+        }
+    };
+}
+
+/// Tests of every promise, each on a store of its own that `factory` makes: the path of a function without arguments
+/// that returns a future of a [`Fixture`](crate::Fixture).
+///
+/// The tests lie in one module for each suite; put the invocation in a module of its own to run the suites on more than
+/// one kind of store.
+#[macro_export]
+macro_rules! suite {
+    ($factory:path) => {
+        $crate::__every_check! { [$crate::__tests] $factory }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __tests {
+    (($factory:path) $($area:ident :: $suite:ident { $($check:ident,)* })*) => {
+        $(
+            mod $suite {
+                #[allow(unused_imports)]
+                use super::*;
+                $(
+                    #[test]
+                    fn $check() {
+                        $crate::run($crate::check(stringify!($suite), stringify!($check)), $factory);
+                    }
+                )*
+            }
+        )*
+    };
+}
+
+macro_rules! list {
+    (() $($area:ident :: $suite:ident { $($check:ident,)* })*) => {
+        vec![$($(Check::new(
+            stringify!($suite),
+            stringify!($check),
+            |fixture| Box::pin(crate::$area::$suite::$check(fixture)),
+        ),)*)*]
+    };
+}
+
+/// Every check, in no order that matters.
+///
+/// ```
+/// assert!(factum_conformance::checks().iter().any(|check| check.suite() == "keys"));
+/// ```
+pub fn checks() -> Vec<Check> {
+    __every_check! { [list] }
+}
+
+/// The check with this name in this suite.
+///
+/// # Panics
+/// If there is none.
+pub fn check(suite: &str, name: &str) -> Check {
+    match checks().into_iter().find(|check| check.suite() == suite && check.name() == name) {
+        Some(check) => check,
+        None => panic!("there is no check {suite}::{name}"),
+    }
+}

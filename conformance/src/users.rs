@@ -1,0 +1,1 @@
+//! What stands on the ports of a store: subscriptions and repositories.
