@@ -33,7 +33,7 @@ fn only_log(log: LogId) -> Answer<()> {
 }
 
 fn full(page: &Page, limit: PageLimit) -> bool {
-    page.len() >= limit.events.max(1) || page.bytes() >= limit.bytes
+    page.len() >= limit.events.max(1) || page.bytes() > limit.bytes
 }
 
 fn row_limit(limit: PageLimit) -> i64 {

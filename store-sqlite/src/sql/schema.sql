@@ -80,8 +80,6 @@ CREATE TABLE generations (
   generation INTEGER NOT NULL,
   version INTEGER NOT NULL,
   state TEXT NOT NULL CHECK (state IN ('building', 'live', 'retired', 'dropping', 'dropped')),
-  -- The epoch of every shard that has no checkpoint yet.
-  epoch INTEGER NOT NULL,
   created_at INTEGER NOT NULL,
   UNIQUE (projection, generation)
 ) STRICT;
@@ -133,4 +131,4 @@ CREATE TABLE kept (
   versions BLOB NOT NULL
 ) STRICT;
 
-CREATE INDEX kept_by_key ON kept (generation, tenant, key, log, last);
+CREATE INDEX kept_by_key ON kept (generation, tenant, key, log, first);

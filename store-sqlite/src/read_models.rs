@@ -1,0 +1,106 @@
+//! The port to read models: what is read goes to the readers, what is written to the writer.
+
+use async_trait::async_trait;
+use factum::{
+    Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, Epoch, Failure, Found, Generation,
+    GenerationInfo, GenerationState, ListDocuments, NewGeneration, ProjectionName, ReadHistory, ReadModelError,
+    ReadModelStore, Shard, Switch, SwitchError,
+};
+
+use crate::store::SqliteStore;
+use crate::{read_models_read as read, read_models_write as write};
+
+impl SqliteStore {
+    /// Most calls find it there; only who does not goes through the writer.
+    async fn find_or_make(
+        &self,
+        new: &NewGeneration,
+        state: GenerationState,
+    ) -> Result<GenerationInfo, ReadModelError> {
+        let wanted = new.clone();
+        let found = self.readers.read(move |conn| read::in_state(conn, &wanted, state)).await?;
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        let new = new.clone();
+        self.writer.submit(0, move |inside| write::find_or_make(inside, &new, state)).await
+    }
+
+    async fn change_live(&self, switch: &Switch, diverged: bool) -> Result<(), SwitchError> {
+        let switch = switch.clone();
+        self.writer.submit(0, move |inside| write::switch(inside, &switch, diverged)).await
+    }
+}
+
+#[async_trait]
+impl ReadModelStore for SqliteStore {
+    async fn open(&self, new: &NewGeneration) -> Result<GenerationInfo, ReadModelError> {
+        self.find_or_make(new, GenerationState::Live).await
+    }
+
+    async fn build(&self, new: &NewGeneration) -> Result<GenerationInfo, ReadModelError> {
+        self.find_or_make(new, GenerationState::Building).await
+    }
+
+    async fn generations(&self, projection: &ProjectionName) -> Result<Vec<GenerationInfo>, ReadModelError> {
+        let projection = projection.clone();
+        self.readers.read(move |conn| read::generations(conn, &projection)).await
+    }
+
+    async fn projections(&self) -> Result<Vec<ProjectionName>, ReadModelError> {
+        self.readers.read(read::projections).await
+    }
+
+    async fn switch(&self, switch: &Switch) -> Result<(), SwitchError> {
+        self.change_live(switch, false).await
+    }
+
+    async fn switch_diverged(&self, switch: &Switch) -> Result<(), SwitchError> {
+        self.change_live(switch, true).await
+    }
+
+    async fn drop_generation(&self, projection: &ProjectionName, generation: Generation) -> Result<(), ReadModelError> {
+        let projection = projection.clone();
+        self.writer.submit(0, move |inside| write::drop_generation(inside, &projection, generation)).await
+    }
+
+    async fn checkpoint(&self, shard: &Shard) -> Result<Checkpoint, ReadModelError> {
+        let shard = shard.clone();
+        self.readers.read(move |conn| read::checkpoint(conn, &shard)).await
+    }
+
+    async fn load(&self, shard: &Shard, keys: &[DocumentKey]) -> Result<Vec<Option<Document>>, ReadModelError> {
+        let (shard, keys) = (shard.clone(), keys.to_vec());
+        self.readers.read(move |conn| read::load(conn, &shard, &keys)).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+        let prepared = write::Prepared::new(commit);
+        self.writer.submit(prepared.size(), move |inside| write::commit(inside, &prepared)).await
+    }
+
+    async fn raise_epoch(&self, shard: &Shard, expected: Epoch) -> Result<Epoch, CommitError> {
+        let shard = shard.clone();
+        self.writer.submit(0, move |inside| write::raise_epoch(inside, &shard, expected)).await
+    }
+
+    async fn report(&self, shard: &Shard, expected: Epoch, failure: Option<Failure>) -> Result<(), CommitError> {
+        let shard = shard.clone();
+        self.writer.submit(0, move |inside| write::report(inside, &shard, expected, failure.as_ref())).await
+    }
+
+    async fn get(&self, target: &factum::ReadTarget, keys: &[DocumentKey]) -> Result<Found, ReadModelError> {
+        let (target, keys) = (target.clone(), keys.to_vec());
+        self.readers.read(move |conn| read::get(conn, &target, &keys)).await
+    }
+
+    async fn list(&self, list: &ListDocuments) -> Result<DocumentPage, ReadModelError> {
+        let list = list.clone();
+        self.readers.read(move |conn| read::list(conn, &list)).await
+    }
+
+    async fn history(&self, history: &ReadHistory) -> Result<Vec<Vec<Document>>, ReadModelError> {
+        let history = history.clone();
+        self.readers.read(move |conn| read::history(conn, &history)).await
+    }
+}

@@ -1,0 +1,2 @@
+-- ?1 generation
+DELETE FROM checkpoints WHERE generation = ?1

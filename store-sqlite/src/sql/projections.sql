@@ -1,0 +1,2 @@
+-- No binds.
+SELECT DISTINCT projection FROM generations WHERE state NOT IN ('dropping', 'dropped') ORDER BY projection

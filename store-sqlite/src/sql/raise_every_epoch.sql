@@ -1,0 +1,2 @@
+-- ?1 generation
+UPDATE checkpoints SET epoch = epoch + 1 WHERE generation = ?1
