@@ -1,5 +1,6 @@
 //! The house rules that a program can check. There is no list of exceptions: a rule holds for every file or is none.
 
+mod links;
 mod root;
 
 use std::path::Path;
@@ -29,6 +30,9 @@ pub(crate) fn check(workspace: &Workspace, sources: &[Source]) -> Vec<Violation>
         let place = source.path.display().to_string();
         let rules = [length(source), unfinished(source), skipped(source)];
         broken.extend(rules.into_iter().flatten().map(|what| Violation::new(&place, what)));
+        if source.is("md") {
+            broken.extend(links::check(source, sources));
+        }
     }
     if find(sources, Path::new("README.md")).is_none() {
         broken.push(Violation::new("README.md", "is missing"));
