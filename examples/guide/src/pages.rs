@@ -5,3 +5,15 @@ mod events_and_upcasting {}
 
 #[doc = include_str!("../../../docs/idempotency-keys.md")]
 mod idempotency_keys {}
+
+#[doc = include_str!("../../../README.md")]
+mod readme {}
+
+#[doc = include_str!("../../../docs/getting-started.md")]
+mod getting_started {}
+
+#[doc = include_str!("../../../docs/read-models-and-replay.md")]
+mod read_models_and_replay {}
+
+#[doc = include_str!("../../../docs/time-travel.md")]
+mod time_travel {}
