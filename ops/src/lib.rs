@@ -1,1 +1,55 @@
-//! Placeholder until the crate is written.
+//! The command line that a service mounts in its own binary, with its own projections.
+//!
+//! [`OpsCommand`] is a set of clap subcommands: `replay` builds read models anew while the old ones serve, `status`
+//! says how far each projection is and why it is not further. A service flattens it into its own commands, and gives it
+//! the [`Projector`](factum_projections::Projector) that it runs anyway:
+//!
+//! ```
+//! use std::process::ExitCode;
+//! use std::sync::Arc;
+//!
+//! use clap::{Parser, Subcommand};
+//! use factum_ops::OpsCommand;
+//! use factum_projections::Projector;
+//!
+//! #[derive(Parser)]
+//! struct Cli {
+//!     #[command(subcommand)]
+//!     command: Command,
+//! }
+//!
+//! #[derive(Subcommand)]
+//! enum Command {
+//!     /// What the service is for
+//!     Serve,
+//!     #[command(flatten)]
+//!     Ops(OpsCommand),
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let store = Arc::new(factum_memory::MemoryStore::new());
+//! let projector = Projector::new(store.clone(), store);
+//! let code = match Cli::parse_from(["service", "status"]).command {
+//!     Command::Serve => ExitCode::SUCCESS,
+//!     Command::Ops(command) => command.run(&projector).await,
+//! };
+//! # assert_eq!(code, ExitCode::SUCCESS);
+//! # }
+//! ```
+//!
+//! Results go to stdout, as text or with `--json` as JSON; progress and errors go to stderr. The exit code is 0 where
+//! everything that was asked was done, 1 where something was not, and clap's 2 for wrong usage.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::await_holding_lock))]
+
+mod args;
+mod command;
+mod console;
+mod replay;
+mod report;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub use args::{OpsCommand, ReplayArgs, StatusArgs};

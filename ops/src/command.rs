@@ -1,0 +1,69 @@
+//! Running a command and saying what came of it.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use factum_projections::{Projector, ProjectorError};
+use thiserror::Error;
+
+use crate::args::OpsCommand;
+use crate::console::Console;
+use crate::replay::replay;
+use crate::report::one_line;
+use crate::status::status;
+
+/// Why a command did not do what was asked.
+#[derive(Debug, Error)]
+pub(crate) enum OpsError {
+    #[error(transparent)]
+    Projector(#[from] Box<ProjectorError>),
+    #[error(transparent)]
+    Read(#[from] factum::ReadError),
+    #[error("{failed} of {asked} projections were not replayed; see above")]
+    NotReplayed { failed: usize, asked: usize },
+    #[error("the output could not be written: {0}")]
+    Output(#[from] io::Error),
+    #[error("the output could not be encoded: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl From<ProjectorError> for OpsError {
+    fn from(error: ProjectorError) -> Self {
+        Self::Projector(Box::new(error))
+    }
+}
+
+impl OpsCommand {
+    /// Does what was asked with the projections of this projector. Results go to stdout, progress and errors to
+    /// stderr.
+    ///
+    /// The exit code is 0 if everything was done, and 1 if something was not.
+    pub async fn run(&self, projector: &Projector) -> ExitCode {
+        let mut out = io::BufWriter::new(io::stdout());
+        let console = Arc::new(Console::stderr());
+        let result = self.execute(projector, &console, &mut out).await;
+        let result = result.and_then(|()| Ok(out.flush()?));
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            // Whoever read the output has gone away (`status | head`): what was asked was done.
+            Err(OpsError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Err(error) => {
+                console.say(&format!("error: {}", one_line(&error)));
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    pub(crate) async fn execute(
+        &self,
+        projector: &Projector,
+        console: &Arc<Console>,
+        out: &mut (dyn Write + Send),
+    ) -> Result<(), OpsError> {
+        match self {
+            Self::Replay(args) => replay(args, projector, console, out).await,
+            Self::Status(args) => status(args, projector, out).await,
+        }
+    }
+}

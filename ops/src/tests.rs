@@ -1,0 +1,187 @@
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use factum::{Append, Condition, Event, EventStore, Metadata, Recorded, RoundTrip, StreamId, encode};
+use factum_memory::MemoryStore;
+use factum_projections::{ApplyError, Keys, Projection, Projector};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::args::{OpsCommand, ReplayArgs, StatusArgs};
+use crate::command::OpsError;
+use crate::console::Console;
+
+#[derive(Serialize, Deserialize)]
+enum LampEvent {
+    Lit,
+    Broken,
+}
+
+impl Event for LampEvent {
+    const CATEGORY: &'static str = "lamp";
+}
+
+struct Lamps;
+
+impl Projection for Lamps {
+    const NAME: &'static str = "lamps";
+    type Event = LampEvent;
+    type Document = u64;
+
+    fn keys(&self, event: &Recorded<LampEvent>, keys: &mut Keys) {
+        keys.push(event.stream.id());
+    }
+
+    fn apply(&self, _: &str, lit: &mut Option<u64>, _: &Recorded<LampEvent>) {
+        *lit.get_or_insert(0) += 1;
+    }
+}
+
+/// Takes no lamp that broke.
+struct Fragile;
+
+impl Projection for Fragile {
+    const NAME: &'static str = "fragile";
+    type Event = LampEvent;
+    type Document = u64;
+
+    fn keys(&self, event: &Recorded<LampEvent>, keys: &mut Keys) {
+        keys.push(event.stream.id());
+    }
+
+    fn apply(&self, _: &str, _: &mut Option<u64>, _: &Recorded<LampEvent>) {}
+
+    fn try_apply(&self, _: &str, lit: &mut Option<u64>, event: &Recorded<LampEvent>) -> Result<(), ApplyError> {
+        lit.get_or_insert(0);
+        match event.data {
+            LampEvent::Lit => Ok(()),
+            LampEvent::Broken => Err(ApplyError::new("a lamp broke")),
+        }
+    }
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a command gave: result, stdout, stderr.
+struct Ran {
+    result: Result<(), OpsError>,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap()
+    }
+}
+
+async fn projector(events: &[LampEvent]) -> Projector {
+    let store = Arc::new(MemoryStore::new());
+    let stream = StreamId::new("lamp-hall").unwrap();
+    for event in events {
+        let event = encode(event, Metadata::new(), RoundTrip::Checked).unwrap();
+        store.append(Append::to(stream.clone(), Condition::Any, vec![event])).await.unwrap();
+    }
+    Projector::new(store.clone(), store).with(Fragile).with(Lamps)
+}
+
+async fn run(projector: &Projector, command: OpsCommand) -> Ran {
+    let lines = Lines::default();
+    let console = Arc::new(Console::new(Box::new(lines.clone()), false));
+    let mut out = Vec::new();
+    let result = command.execute(projector, &console, &mut out).await;
+    let err = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    Ran { result, out: String::from_utf8(out).unwrap(), err }
+}
+
+fn replay(names: &[&str], json: bool) -> OpsCommand {
+    let names = names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    OpsCommand::Replay(ReplayArgs { all: names.is_empty(), names, json })
+}
+
+#[tokio::test]
+async fn a_replay_says_what_it_built_from_how_many_events() {
+    let projector = projector(&[LampEvent::Lit, LampEvent::Lit]).await;
+    projector.catch_up().await.unwrap();
+    let ran = run(&projector, replay(&["lamps", "lamps"], true)).await;
+    ran.result.as_ref().unwrap();
+    let reports = ran.json();
+    assert_eq!(reports.as_array().unwrap().len(), 1, "a projection that is named twice is replayed once");
+    assert_eq!(reports[0]["projection"], "lamps");
+    assert_eq!((&reports[0]["generation"], &reports[0]["events"]), (&json!(2), &json!(2)));
+    assert!(reports[0]["seconds"].is_f64() && reports[0]["events_per_second"].is_u64());
+    assert_eq!(ran.err, "");
+
+    let ran = run(&projector, replay(&[], false)).await;
+    let begun: Vec<_> = ran.out.lines().map(|line| line.split(" is live, ").next().unwrap()).collect();
+    assert_eq!(begun, ["fragile: generation 2", "lamps: generation 3"]);
+}
+
+#[tokio::test]
+async fn an_unknown_projection_is_named_with_those_that_are_known_and_nothing_is_replayed() {
+    let projector = projector(&[LampEvent::Lit]).await;
+    projector.catch_up().await.unwrap();
+    let ran = run(&projector, replay(&["lamps", "lanterns"], true)).await;
+    let error = ran.result.unwrap_err().to_string();
+    assert!(error.contains("lanterns") && error.contains("fragile, lamps"), "{error}");
+    assert_eq!(ran.out, "");
+    assert_eq!(projector.status_of("lamps").await.unwrap().generation.unwrap().0, 1);
+}
+
+/// `neighbours-unharmed`, `nothing-silent`: one replay that fails is told, and holds up no other.
+#[tokio::test]
+async fn a_failed_replay_is_told_and_fails_the_command_while_others_go_on() {
+    let projector = projector(&[LampEvent::Lit, LampEvent::Broken]).await;
+    let ran = run(&projector, replay(&[], true)).await;
+    assert!(matches!(ran.result, Err(OpsError::NotReplayed { failed: 1, asked: 2 })));
+    assert!(ran.err.starts_with("error: ") && ran.err.contains("fragile"), "{}", ran.err);
+    assert!(ran.err.contains("position 2") && ran.err.contains("a lamp broke"), "{}", ran.err);
+    assert_eq!(ran.err.lines().count(), 1);
+    assert_eq!(ran.json().as_array().unwrap().len(), 1);
+    assert_eq!(ran.json()[0]["projection"], "lamps");
+}
+
+#[tokio::test]
+async fn status_says_how_far_each_projection_is_and_why_it_is_not_further() {
+    let projector = projector(&[LampEvent::Lit, LampEvent::Broken]).await;
+    let command = |json| OpsCommand::Status(StatusArgs { json });
+    let before = run(&projector, command(true)).await.json();
+    assert_eq!(before["head"], 2);
+    assert_eq!(before["projections"][1]["state"], "new");
+    assert_eq!(before["projections"][1]["lag"], 2);
+
+    projector.catch_up().await.unwrap();
+    let after = run(&projector, command(true)).await.json();
+    let lamps = &after["projections"][1];
+    assert_eq!((&lamps["name"], &lamps["generation"]), (&json!("lamps"), &json!(1)));
+    assert_eq!((&lamps["checkpoint"], &lamps["lag"], &lamps["state"]), (&json!(2), &json!(0), &json!("live")));
+    let fragile = &after["projections"][0];
+    assert_eq!((&fragile["checkpoint"], &fragile["lag"], &fragile["state"]), (&json!(1), &json!(1), &json!("halted")));
+
+    let text = run(&projector, command(false)).await.out;
+    assert!(text.starts_with("head 2\n") && text.contains("halted") && text.contains("a lamp broke"), "{text}");
+}
+
+/// A bar never hides what is said: with one on the screen, a line still comes out whole.
+#[tokio::test]
+async fn what_is_said_beside_a_bar_is_written() {
+    let lines = Lines::default();
+    let console = Arc::new(Console::new(Box::new(lines.clone()), true));
+    let following = console.follow("lamps");
+    console.say("error: a lamp broke");
+    drop(following);
+    console.say("done");
+    assert_eq!(String::from_utf8(lines.0.lock().unwrap().clone()).unwrap(), "error: a lamp broke\ndone\n");
+}
