@@ -1,0 +1,82 @@
+//! An opened bank: the store, the accounts in it, the read models beside them.
+
+use std::sync::Arc;
+
+use factum::{EventStore, ReadModelStore, Repository};
+use factum_memory::MemoryStore;
+use factum_projections::Projector;
+use factum_sqlite::SqliteStore;
+
+use crate::account::Account;
+use crate::cli::StoreUrl;
+use crate::error::BankError;
+use crate::read_models::{Balances, MonthlyTurnover};
+
+/// What a store's file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It is made if it does not exist.
+    Create,
+    /// It must exist.
+    Existing,
+}
+
+/// How often the state of an account is saved, in events, and how many states are kept: an account of the ledger has a
+/// few hundred events, and each of them is loaded once for every command.
+const SNAPSHOT_EVERY: u64 = 100;
+const SNAPSHOTS_KEPT: usize = 3;
+
+pub(crate) struct Bank {
+    store: Arc<dyn EventStore>,
+    accounts: Repository<Account>,
+    projector: Projector,
+}
+
+impl Bank {
+    pub(crate) async fn open(url: &StoreUrl, access: Access) -> Result<Self, BankError> {
+        match url {
+            StoreUrl::Memory => {
+                let store = Arc::new(MemoryStore::new());
+                Self::new(store.clone(), store)
+            }
+            StoreUrl::Sqlite(file) if access == Access::Existing && !file.exists() => {
+                Err(BankError::NoBank { file: file.clone() })
+            }
+            StoreUrl::Sqlite(file) => {
+                let store = Arc::new(SqliteStore::open(file)?);
+                Self::new(store.clone(), store)
+            }
+        }
+    }
+
+    fn new(store: Arc<dyn EventStore>, read_models: Arc<dyn ReadModelStore>) -> Result<Self, BankError> {
+        let accounts = Repository::new(store.clone()).snapshots(SNAPSHOT_EVERY, SNAPSHOTS_KEPT);
+        let projector = Projector::new(store.clone(), read_models).with(Balances).with(MonthlyTurnover);
+        Ok(Self { store, accounts, projector })
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn EventStore> {
+        &self.store
+    }
+
+    pub(crate) fn accounts(&self) -> Repository<Account> {
+        self.accounts.clone()
+    }
+
+    pub(crate) fn projector(&self) -> &Projector {
+        &self.projector
+    }
+
+    /// Brings every read model up to the head. Writes nothing where they are.
+    pub(crate) async fn catch_up(&self) -> Result<(), BankError> {
+        for caught_up in self.projector.catch_up().await? {
+            caught_up.result?;
+        }
+        Ok(())
+    }
+
+    /// Finishes what the store has taken.
+    pub(crate) async fn close(self) -> Result<(), BankError> {
+        Ok(self.store.close().await?)
+    }
+}
