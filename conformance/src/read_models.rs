@@ -1,1 +1,7 @@
 //! What the port to read models promises.
+
+pub(crate) mod commits;
+pub(crate) mod documents;
+pub(crate) mod generations;
+pub(crate) mod history;
+pub(crate) mod kit;

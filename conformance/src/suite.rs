@@ -138,6 +138,57 @@ macro_rules! __every_check {
                 who_is_woken_finds_the_event,
                 closing_ends_the_wait,
             }
+            read_models::commits {
+                a_shard_begins_at_the_start,
+                a_commit_writes_documents_and_moves_the_checkpoint,
+                another_checkpoint_is_stale,
+                the_same_commit_twice_counts_once,
+                another_epoch_is_stale,
+                the_epoch_is_raised_from_the_expected_one_only,
+                of_racing_commits_one_wins,
+                partitions_and_logs_have_their_own_checkpoints,
+                a_stale_commit_makes_no_shard,
+                a_failure_is_reported_and_taken_back,
+                one_commit_writes_many_documents,
+            }
+            read_models::documents {
+                a_document_comes_back_as_it_was,
+                answers_are_in_the_order_of_the_keys,
+                a_deleted_document_is_hidden_from_readers,
+                pages_are_in_the_order_of_the_keys_as_bytes,
+                a_listing_steps_over_deleted_documents,
+                tenants_are_apart,
+                logs_have_documents_of_their_own,
+                a_generation_can_be_read_by_its_number,
+            }
+            read_models::generations {
+                opening_makes_a_live_generation_once,
+                racing_to_open_or_build_makes_one,
+                versions_have_their_own_live_generation,
+                building_serves_nobody,
+                projections_are_listed,
+                a_switch_exchanges_the_live_one,
+                a_switch_raises_every_epoch,
+                what_was_retired_takes_no_writes,
+                a_switch_while_behind_is_refused,
+                a_switch_needs_the_live_one,
+                a_switch_needs_one_that_fits,
+                a_switch_back_is_a_switch,
+                what_has_diverged_may_be_replaced_from_behind,
+                of_racing_switches_one_wins,
+                the_live_one_is_not_dropped,
+                a_dropped_one_is_expired,
+                numbers_are_never_given_twice,
+            }
+            read_models::history {
+                kept_versions_come_before_the_current_one,
+                a_history_begins_with_its_base,
+                the_base_is_the_newest_that_lies_within,
+                a_history_goes_on_after_a_position,
+                histories_are_in_the_order_of_the_keys,
+                logs_have_histories_of_their_own,
+                a_version_kept_again_is_replaced,
+            }
         }
     };
 }
