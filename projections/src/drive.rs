@@ -93,6 +93,11 @@ impl Driven {
         self.known().reached.clone()
     }
 
+    /// Whether it was seen at or past a position; never at the start, where nothing was seen yet.
+    pub(crate) fn has_reached(&self, log: LogId, wanted: Position) -> bool {
+        wanted > Position::START && self.known().reached.get(log) >= wanted
+    }
+
     pub(crate) fn trouble(&self) -> Option<Trouble> {
         self.known().trouble.clone()
     }

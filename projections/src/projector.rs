@@ -249,16 +249,16 @@ impl Inner {
         attempt: &mut u32,
     ) -> Result<(), ProjectorError> {
         let wanted = cursor.get(log);
-        if driven.reached().get(log) >= wanted && wanted > factum::Position::START {
+        if driven.has_reached(log, wanted) {
             return Ok(());
         }
         loop {
             let mut drive = driven.drive.lock().await;
-            if driven.reached().get(log) >= wanted && wanted > factum::Position::START {
+            if driven.has_reached(log, wanted) {
                 return Ok(());
             }
             if let Some(error) = driven.held_up().await? {
-                return if driven.reached().get(log) >= wanted { Ok(()) } else { Err(error) };
+                return if driven.has_reached(log, wanted) { Ok(()) } else { Err(error) };
             }
             match driven.step(&mut drive, &*self.store, &self.options, log).await {
                 Ok(step) if step.reached >= wanted => return Ok(()),
@@ -279,7 +279,8 @@ impl Inner {
                     self.options.timer.sleep(self.options.wait_before(*attempt)).await;
                     *attempt += 1;
                 }
-                Err(error) => return Err(error),
+                // What precedes an event that failed was taken.
+                Err(error) => return if driven.has_reached(log, wanted) { Ok(()) } else { Err(error) },
             }
         }
     }
