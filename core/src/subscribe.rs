@@ -119,14 +119,14 @@ impl Subscription {
             })?;
             Ok(Recorded::new(data, event))
         });
-        let mut over = false;
-        decoded
-            .take_while(move |item| {
-                let go_on = !over;
-                over = matches!(item, Err(SubscribeError::Decode { .. }));
-                future::ready(go_on)
-            })
-            .boxed()
+        // Ends by itself: asking for one more event in order to see that there is none would wait for that event.
+        stream::unfold(Some(decoded.boxed()), |following| async move {
+            let mut following = following?;
+            let item = following.next().await?;
+            let over = matches!(item, Err(SubscribeError::Decode { .. }));
+            Some((item, (!over).then_some(following)))
+        })
+        .boxed()
     }
 }
 
