@@ -189,6 +189,25 @@ macro_rules! __every_check {
                 logs_have_histories_of_their_own,
                 a_version_kept_again_is_replaced,
             }
+            users::repository {
+                what_was_executed_is_loaded,
+                racing_commands_are_all_decided_on_fresh_state,
+                an_aggregate_is_shown_as_it_was,
+                snapshots_change_nothing_but_time,
+                a_repeated_command_happens_once,
+                refusals_and_empty_decisions_are_remembered,
+                racing_repetitions_are_told_the_same,
+                a_lost_answer_is_found_again,
+                tenants_have_aggregates_of_their_own,
+            }
+            users::subscriptions {
+                it_catches_up_and_then_lives,
+                it_goes_on_from_a_cursor,
+                it_finds_all_that_its_filter_means,
+                it_misses_nothing_while_writers_race,
+                typed_events_are_decoded,
+                it_ends_with_the_store,
+            }
         }
     };
 }
