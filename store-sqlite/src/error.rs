@@ -85,7 +85,7 @@ pub enum OpenError {
         found: String,
         /// What SQLite said, where it was SQLite that noticed.
         #[source]
-        source: Option<rusqlite::Error>,
+        source: Option<Box<rusqlite::Error>>,
     },
     /// The program is linked with a version of SQLite that can damage files.
     #[error("SQLite {found} can damage a write-ahead log; link {needed} or newer (the bundled one is)")]
@@ -102,7 +102,7 @@ pub enum OpenError {
         file: PathBuf,
         /// What SQLite said.
         #[source]
-        source: rusqlite::Error,
+        source: Box<rusqlite::Error>,
     },
     /// SQLite failed in another way.
     #[error("{} could not be opened: {source}", file.display())]
@@ -111,7 +111,7 @@ pub enum OpenError {
         file: PathBuf,
         /// What SQLite said.
         #[source]
-        source: rusqlite::Error,
+        source: Box<rusqlite::Error>,
     },
     /// The operating system failed in another way.
     #[error("{} could not be opened: {source}", file.display())]
@@ -128,6 +128,7 @@ impl OpenError {
     /// What an error of SQLite's means while a file is being opened.
     pub(crate) fn sqlite(file: &Path, source: rusqlite::Error) -> Self {
         let file = file.to_owned();
+        let source = Box::new(source);
         match source.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => {
                 let found = "something that is not a database".to_owned();
@@ -139,7 +140,7 @@ impl OpenError {
             }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { file, source },
             Some(ErrorCode::PermissionDenied | ErrorCode::CannotOpen | ErrorCode::ReadOnly) => {
-                Self::NoPermission { file, source: Box::new(source) }
+                Self::NoPermission { file, source }
             }
             _ => Self::Sqlite { file, source },
         }
@@ -172,7 +173,7 @@ pub enum BackupError {
         file: PathBuf,
         /// What SQLite said.
         #[source]
-        source: rusqlite::Error,
+        source: Box<rusqlite::Error>,
     },
     /// The store is closed.
     #[error("the copy was not made: {0}")]

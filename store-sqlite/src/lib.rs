@@ -26,6 +26,7 @@
 )]
 
 mod append;
+mod backup;
 mod condition;
 mod error;
 mod job;

@@ -286,7 +286,7 @@ fn malformed(file: &Path, source: rusqlite::Error) -> OpenError {
             file: file.to_owned(),
             expected: "the tables of a store",
             found: other.to_string(),
-            source: Some(other),
+            source: Some(Box::new(other)),
         },
     }
 }

@@ -1,0 +1,2 @@
+-- ?1 the file to be made
+VACUUM INTO ?1
