@@ -1,7 +1,7 @@
 //! The store: a file, a thread that writes it, threads that read it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::Utc;
@@ -37,7 +37,8 @@ pub struct SqliteStore {
     pub(crate) file: Arc<Path>,
     pub(crate) readers: Readers,
     pub(crate) writer: Writer,
-    bell: Arc<Bell>,
+    /// Gone once the store is closed, which ends every wait.
+    bell: Mutex<Option<Arc<Bell>>>,
     id: StoreId,
     limits: Limits,
     /// In microseconds; `None`: forever.
@@ -75,6 +76,7 @@ impl SqliteStore {
             KeyRetention::For(time) => Some(i64::try_from(time.as_micros()).unwrap_or(i64::MAX)),
         };
         tracing::debug!(file = %file.display(), store = %opened.id, mode = ?opened.mode, "opened a store");
+        let bell = Mutex::new(Some(bell));
         Ok(Self { file, readers, writer, bell, id: opened.id, limits: options.limits, retention })
     }
 
@@ -126,7 +128,10 @@ impl EventStore for SqliteStore {
     }
 
     fn wakeups(&self) -> Wakeups {
-        self.bell.wakeups()
+        match &*self.bell.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(bell) => bell.wakeups(),
+            None => Bell::new().wakeups(),
+        }
     }
 
     fn id(&self) -> StoreId {
@@ -153,6 +158,7 @@ impl EventStore for SqliteStore {
         // Readers first: the last connection to close is then one that can put the log into the file.
         self.readers.close().await;
         self.writer.close().await;
+        self.bell.lock().unwrap_or_else(PoisonError::into_inner).take();
         Ok(())
     }
 }
