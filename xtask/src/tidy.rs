@@ -1,5 +1,6 @@
 //! The house rules that a program can check. There is no list of exceptions: a rule holds for every file or is none.
 
+mod architecture;
 mod links;
 mod root;
 
@@ -37,6 +38,7 @@ pub(crate) fn check(workspace: &Workspace, sources: &[Source]) -> Vec<Violation>
     if find(sources, Path::new("README.md")).is_none() {
         broken.push(Violation::new("README.md", "is missing"));
     }
+    broken.extend(architecture::check(sources));
     for package in &workspace.packages {
         let path = package.manifest();
         let place = path.display().to_string();
@@ -114,7 +116,8 @@ mod tests {
         source("README.md", "# Factum\n")
     }
 
-    fn broken(sources: Vec<Source>) -> Vec<String> {
+    fn broken(mut sources: Vec<Source>) -> Vec<String> {
+        sources.push(source("ARCHITECTURE.md", ""));
         check(&Workspace::default(), &sources).iter().map(ToString::to_string).collect()
     }
 
@@ -163,7 +166,7 @@ mod tests {
             edition: edition.to_owned(),
             ..Package::default()
         };
-        let sources = [readme(), source("xtask/Cargo.toml", manifest)];
+        let sources = [readme(), source("ARCHITECTURE.md", ""), source("xtask/Cargo.toml", manifest)];
         check(&Workspace { packages: vec![package] }, &sources).iter().map(ToString::to_string).collect()
     }
 

@@ -17,3 +17,6 @@ mod read_models_and_replay {}
 
 #[doc = include_str!("../../../docs/time-travel.md")]
 mod time_travel {}
+
+#[doc = include_str!("../../../docs/writing-a-store.md")]
+mod writing_a_store {}
