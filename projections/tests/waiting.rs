@@ -131,7 +131,7 @@ async fn a_runner_lives_on_wake_ups_without_a_poll_and_stops_when_told() {
     for account in 0..5 {
         let done = open(&*store, account).await;
         soon(async {
-            while projector.status().await.unwrap().iter().any(|status| !(status.checkpoint >= done)) {
+            while !projector.status().await.unwrap().iter().all(|status| status.checkpoint >= done) {
                 tokio::task::yield_now().await;
             }
         })

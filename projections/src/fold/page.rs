@@ -138,8 +138,11 @@ fn decode_taken<P: Projection>(event: &RecordedEvent) -> Result<Option<P::Event>
     if P::EVENT_TYPES.is_empty() {
         return Ok(Some(data));
     }
-    let event_type = data.event_type().map_err(|error| Why::Failed(error.to_string()))?;
-    Ok(P::EVENT_TYPES.contains(&event_type).then_some(data))
+    let today = data.event_type().map_err(|error| Why::Failed(error.to_string()))?;
+    let recorded = event.event_type.as_str();
+    // An alias is a name that was asked for and is not today's; a former type was read for what it may have become.
+    let is_alias = || P::EVENT_TYPES.contains(&recorded) && !P::Event::former_types().contains(&recorded);
+    Ok((P::EVENT_TYPES.contains(&today) || is_alias()).then_some(data))
 }
 
 fn why(error: &DecodeError, event: &RecordedEvent) -> Why {
