@@ -5,11 +5,10 @@ mod page;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use factum::{Commit, Document, DocumentKey, Epoch, Mark, Position, ReadModelError, ReadModelStore, Shard, StoreId};
 
 use crate::projection::{Keys, Projection};
-use cache::{Cache, Trace};
+use cache::{Cache, Trace, stored_size};
 pub(crate) use page::{Page, Stopped, Why, catching};
 
 /// How much memory a fold may hold on to between pages, in bytes, by its own estimate.
@@ -27,8 +26,9 @@ pub(crate) struct Fold<P: Projection> {
     ends: Vec<usize>,
     /// Changed since the last commit.
     dirty: Vec<u32>,
-    kept: Vec<(DocumentKey, Document)>,
+    /// What the versions take that are to be kept with the next commit.
     kept_bytes: usize,
+    scratch: Vec<u8>,
 }
 
 /// Why a page was not folded whole.
@@ -51,8 +51,8 @@ impl<P: Projection> Fold<P> {
             places: Vec::new(),
             ends: Vec::new(),
             dirty: Vec::new(),
-            kept: Vec::new(),
             kept_bytes: 0,
+            scratch: Vec::new(),
         }
     }
 
@@ -138,12 +138,8 @@ impl<P: Projection> Fold<P> {
                     .trace
                     .as_ref()
                     .is_some_and(|trace| interval::<P>(trace.bounds.position) < interval::<P>(event.position));
-                if crosses && let Some(document) = entry.to_document().map_err(|error| unserializable(&error))? {
-                    self.kept_bytes += size_of(&entry.key, &document);
-                    self.kept.push((entry.key.clone(), document));
-                    if let Some(trace) = &mut entry.trace {
-                        trace.positions = factum::Positions::default();
-                    }
+                if crosses {
+                    self.kept_bytes += entry.keep(&mut self.scratch).map_err(|error| unserializable(&error))?;
                 }
                 let applied = self.projection.try_apply(entry.key.key(), &mut entry.content, event);
                 applied.map_err(|error| error.to_string())?;
@@ -164,9 +160,9 @@ impl<P: Projection> Fold<P> {
         Ok(())
     }
 
-    /// How much waits for a commit: documents, and bytes of kept versions.
-    pub(crate) fn waiting(&self) -> (usize, usize) {
-        (self.dirty.len(), self.kept_bytes)
+    /// How much the versions take that are to be kept with the next commit, in bytes.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.kept_bytes
     }
 
     /// Whether it holds as many documents as it may: once they are written, it forgets them.
@@ -185,13 +181,16 @@ impl<P: Projection> Fold<P> {
         epoch: Epoch,
         to: Mark,
     ) -> Result<Commit, (Position, String)> {
-        let mut documents = Vec::with_capacity(self.dirty.len());
+        let (mut documents, mut kept) = (Vec::with_capacity(self.dirty.len()), Vec::new());
+        // By key, as stores keep them, and each with its kept versions in order.
+        self.cache.sort(&mut self.dirty);
         for place in self.dirty.drain(..) {
             let entry = self.cache.entry(place);
             entry.dirty = false;
             let last = entry.trace.as_ref().map_or(from, |trace| trace.bounds.position);
-            let document = catching(|| entry.to_document());
+            let document = catching(|| entry.to_document(&mut self.scratch));
             let document = document.and_then(|done| done.map_err(|error| unserializable(&error)));
+            kept.extend(entry.kept.drain(..).map(|version| (entry.key.clone(), version)));
             if let Some(document) = document.map_err(|cause| (last, cause))? {
                 let (key, size) = (entry.key.clone(), stored_size(&document));
                 documents.push((key, document));
@@ -202,7 +201,6 @@ impl<P: Projection> Fold<P> {
         if self.cache.bytes() > CACHE_BYTES {
             self.cache.clear();
         }
-        let kept = std::mem::take(&mut self.kept);
         Ok(Commit { shard: self.shard.clone(), from, epoch, store, to, documents, kept })
     }
 }
@@ -210,14 +208,6 @@ impl<P: Projection> Fold<P> {
 /// In which part of the grid a position lies: a version of a document is kept when the next part changes it.
 fn interval<P: Projection>(position: Position) -> u64 {
     position.get().saturating_sub(1) / P::KEEP_EVERY
-}
-
-fn size_of(key: &DocumentKey, document: &Document) -> usize {
-    std::mem::size_of::<(DocumentKey, Document)>() + key.key().len() + stored_size(document)
-}
-
-fn stored_size(document: &Document) -> usize {
-    document.body.as_ref().map_or(0, Bytes::len) + document.positions.as_bytes().len()
 }
 
 fn unserializable(error: &serde_json::Error) -> String {

@@ -184,8 +184,7 @@ impl<'a, P: Projection> Rebuild<'a, P> {
         log.folded = Some(reached);
         log.events_waiting += events;
         self.events += events;
-        let (_, kept_bytes) = log.fold.waiting();
-        let due = kept_bytes >= self.options.commit_bytes
+        let due = log.fold.kept_bytes() >= self.options.commit_bytes
             || log.events_waiting >= self.options.commit_events
             || log.fold.is_large();
         if due { self.write(n).await } else { Ok(()) }

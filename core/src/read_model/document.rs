@@ -1,5 +1,7 @@
 //! Documents and how they are read.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::generation::{Generation, ProjectionName, ProjectionVersion};
@@ -13,7 +15,8 @@ use crate::stream::Tenant;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DocumentKey {
     tenant: Tenant,
-    key: Box<str>,
+    // Shared: a commit names the key of a document once for each version of it that is kept.
+    key: Arc<str>,
 }
 
 impl DocumentKey {
@@ -23,7 +26,7 @@ impl DocumentKey {
     /// [`InputError`] where the key is empty, longer than 512 bytes, or holds a NUL.
     pub fn new(tenant: Tenant, key: impl AsRef<str>) -> Result<Self, InputError> {
         check_text("document key", key.as_ref(), MAX_STREAM_ID)?;
-        Ok(Self { tenant, key: Box::from(key.as_ref()) })
+        Ok(Self { tenant, key: Arc::from(key.as_ref()) })
     }
 
     /// Whose document it is.

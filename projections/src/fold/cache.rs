@@ -45,6 +45,8 @@ pub(crate) struct Entry<D> {
     pub(crate) content: Option<D>,
     /// `None` until an event has made something of it.
     pub(crate) trace: Option<Trace>,
+    /// Its versions that are to be kept and were not yet committed.
+    pub(crate) kept: Vec<Document>,
     /// Changed since the last commit.
     pub(crate) dirty: bool,
     /// The last event that named it: an event that names a key twice changes it once.
@@ -55,17 +57,42 @@ pub(crate) struct Entry<D> {
 
 impl<D: Serialize> Entry<D> {
     /// The document as it is stored.
-    pub(crate) fn to_document(&self) -> Result<Option<Document>, serde_json::Error> {
+    pub(crate) fn to_document(&self, scratch: &mut Vec<u8>) -> Result<Option<Document>, serde_json::Error> {
         let Some(trace) = &self.trace else { return Ok(None) };
-        let body = self.content.as_ref().map(serde_json::to_vec).transpose()?.map(Bytes::from);
+        let body = self.body(scratch)?;
         Ok(Some(Document { body, bounds: trace.bounds, positions: trace.positions.clone() }))
     }
+
+    /// Keeps the document as it is, before an event changes it. Its positions begin anew.
+    pub(crate) fn keep(&mut self, scratch: &mut Vec<u8>) -> Result<usize, serde_json::Error> {
+        let body = self.body(scratch)?;
+        let Some(trace) = &mut self.trace else { return Ok(0) };
+        let document = Document { body, bounds: trace.bounds, positions: std::mem::take(&mut trace.positions) };
+        let size = std::mem::size_of::<(DocumentKey, Document)>() + stored_size(&document);
+        self.kept.push(document);
+        Ok(size)
+    }
+
+    fn body(&self, scratch: &mut Vec<u8>) -> Result<Option<Bytes>, serde_json::Error> {
+        let Some(content) = &self.content else { return Ok(None) };
+        scratch.clear();
+        serde_json::to_writer(&mut *scratch, content)?;
+        Ok(Some(Bytes::copy_from_slice(scratch)))
+    }
+}
+
+/// What a document takes where it is stored, beside its key, in bytes.
+pub(crate) fn stored_size(document: &Document) -> usize {
+    document.body.as_ref().map_or(0, Bytes::len) + document.positions.as_bytes().len()
 }
 
 /// The documents of one log, found by tenant and key, and named by their place: an event's keys are looked up once.
 #[derive(Debug)]
 pub(crate) struct Cache<D> {
-    tenants: HashMap<Tenant, HashMap<Box<str>, u32>>,
+    tenants: HashMap<Tenant, usize>,
+    keys: Vec<HashMap<Box<str>, u32>>,
+    /// The tenant that was asked for last, and its place in `keys`: most events in a row have the same.
+    last: Option<(Tenant, usize)>,
     entries: Vec<Entry<D>>,
     bytes: usize,
     /// It began at the start of the log and has forgotten nothing: what is not here does not exist.
@@ -74,15 +101,14 @@ pub(crate) struct Cache<D> {
 
 impl<D> Cache<D> {
     pub(crate) fn new(complete: bool) -> Self {
-        Self { tenants: HashMap::new(), entries: Vec::new(), bytes: 0, complete }
+        let (tenants, keys, entries) = (HashMap::new(), Vec::new(), Vec::new());
+        Self { tenants, keys, last: None, entries, bytes: 0, complete }
     }
 
     /// The place of a document, which is new to the cache if `true`.
     pub(crate) fn place(&mut self, tenant: &Tenant, key: &str) -> Result<(u32, bool), InputError> {
-        let keys = match self.tenants.get_mut(tenant) {
-            Some(keys) => keys,
-            None => self.tenants.entry(tenant.clone()).or_default(),
-        };
+        let of = self.place_of(tenant);
+        let keys = &mut self.keys[of];
         if let Some(place) = keys.get(key) {
             return Ok((*place, false));
         }
@@ -94,11 +120,31 @@ impl<D> Cache<D> {
             key: document_key,
             content: None,
             trace: None,
+            kept: Vec::new(),
             dirty: false,
             named_by: Position::START,
             size: 0,
         });
         Ok((place, true))
+    }
+
+    fn place_of(&mut self, tenant: &Tenant) -> usize {
+        if let Some((last, of)) = &self.last
+            && last == tenant
+        {
+            return *of;
+        }
+        let of = *self.tenants.entry(tenant.clone()).or_insert_with(|| {
+            self.keys.push(HashMap::new());
+            self.keys.len() - 1
+        });
+        self.last = Some((tenant.clone(), of));
+        of
+    }
+
+    /// Sorts places by the keys of their documents.
+    pub(crate) fn sort(&self, places: &mut [u32]) {
+        places.sort_unstable_by(|a, b| self.entries[*a as usize].key.cmp(&self.entries[*b as usize].key));
     }
 
     pub(crate) fn entry(&mut self, place: u32) -> &mut Entry<D> {
