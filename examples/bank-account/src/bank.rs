@@ -37,22 +37,22 @@ impl Bank {
         match url {
             StoreUrl::Memory => {
                 let store = Arc::new(MemoryStore::new());
-                Self::new(store.clone(), store)
+                Ok(Self::new(store.clone(), store))
             }
             StoreUrl::Sqlite(file) if access == Access::Existing && !file.exists() => {
                 Err(BankError::NoBank { file: file.clone() })
             }
             StoreUrl::Sqlite(file) => {
-                let store = Arc::new(SqliteStore::open(file)?);
-                Self::new(store.clone(), store)
+                let store = Arc::new(SqliteStore::open(file).map_err(Box::new)?);
+                Ok(Self::new(store.clone(), store))
             }
         }
     }
 
-    fn new(store: Arc<dyn EventStore>, read_models: Arc<dyn ReadModelStore>) -> Result<Self, BankError> {
+    fn new(store: Arc<dyn EventStore>, read_models: Arc<dyn ReadModelStore>) -> Self {
         let accounts = Repository::new(store.clone()).snapshots(SNAPSHOT_EVERY, SNAPSHOTS_KEPT);
         let projector = Projector::new(store.clone(), read_models).with(Balances).with(MonthlyTurnover);
-        Ok(Self { store, accounts, projector })
+        Self { store, accounts, projector }
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn EventStore> {

@@ -19,7 +19,7 @@ pub(crate) enum BankError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
-    OpenStore(#[from] OpenError),
+    OpenStore(#[from] Box<OpenError>),
     #[error("there is no bank at {}; import a ledger or open an account first, or name another with --store", file.display())]
     NoBank { file: PathBuf },
     #[error(transparent)]

@@ -12,7 +12,7 @@ mod flow;
 mod tally;
 
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use factum::{Repository, Retry};
 use tokio::sync::mpsc;
@@ -29,8 +29,14 @@ use tally::Tally;
 /// How many lines go from the reading thread to the booking task at once.
 const BATCH: usize = 256;
 
-/// What the reading thread hands over; an error is the last of it.
-type Lines = Result<Vec<LedgerLine>, LedgerError>;
+/// What the reading thread hands over.
+enum Read {
+    Lines(Vec<LedgerLine>),
+    /// The ledger cannot be read further; the last that is handed over.
+    Broken(LedgerError),
+    /// The ledger ended; the last that is handed over.
+    End,
+}
 
 /// `bank-account import`.
 pub(crate) async fn import(bank: &Bank, args: &ImportArgs, out: &mut dyn Write) -> Result<(), BankError> {
@@ -57,34 +63,32 @@ pub(crate) async fn import(bank: &Bank, args: &ImportArgs, out: &mut dyn Write) 
 /// Books rows until the ledger ends, or something stops it.
 async fn book(bank: &Bank, ledger: Ledger, console: &Console) -> (Tally, Option<BankError>) {
     let (sender, receiver) = mpsc::channel(8);
-    let reader = tokio::task::spawn_blocking(move || read(ledger, &sender));
-    // Nobody waits for an answer here, so it is worth more patience than a command that somebody typed.
-    let patient = Retry::default()
-        .attempts(200)
-        .waits(std::time::Duration::from_millis(1), std::time::Duration::from_millis(100));
-    let accounts: Repository<Account> = bank.accounts().retry(patient);
-    let result = Flow::new(&accounts, console).run(receiver).await;
-    match reader.await {
-        Ok(()) => result,
-        Err(error) => (result.0, result.1.or_else(|| Some(BankError::Internal(error.to_string())))),
+    // Not one of the runtime's threads, which would be waited for: a ledger may be a pipe that nobody writes to.
+    if let Err(error) = std::thread::Builder::new().name("ledger".to_owned()).spawn(move || read(ledger, &sender)) {
+        return (Tally::default(), Some(BankError::Internal(format!("no thread could be started: {error}"))));
     }
+    // Nobody waits for an answer here, so it is worth more patience than a command that somebody typed.
+    let patient = Retry::default().attempts(200).waits(Duration::from_millis(1), Duration::from_millis(100));
+    let accounts: Repository<Account> = bank.accounts().retry(patient);
+    Flow::new(&accounts, console).run(receiver).await
 }
 
-/// Reads a ledger to its end, or until nobody listens.
-fn read(ledger: Ledger, sender: &mpsc::Sender<Lines>) {
+/// Reads a ledger to its end. That nobody listens any more is known to whoever stopped listening.
+fn read(ledger: Ledger, sender: &mpsc::Sender<Read>) {
     let mut batch = Vec::with_capacity(BATCH);
     for line in ledger {
         match line {
             Ok(line) => batch.push(line),
             Err(error) => {
-                let _ = sender.blocking_send(Ok(batch)).and_then(|()| sender.blocking_send(Err(error)));
+                let _ = sender.blocking_send(Read::Lines(batch));
+                let _ = sender.blocking_send(Read::Broken(error));
                 return;
             }
         }
-        if batch.len() == BATCH && sender.blocking_send(Ok(std::mem::take(&mut batch))).is_err() {
+        if batch.len() == BATCH && sender.blocking_send(Read::Lines(std::mem::take(&mut batch))).is_err() {
             return;
         }
     }
-    // That nobody listens any more is known to whoever stopped listening.
-    let _ = sender.blocking_send(Ok(batch));
+    let _ = sender.blocking_send(Read::Lines(batch));
+    let _ = sender.blocking_send(Read::End);
 }

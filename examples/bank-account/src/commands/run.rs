@@ -51,13 +51,15 @@ async fn execute(bank: &Bank, line: &str, out: &mut dyn Write) -> Result<ExitCod
             write!(out, "{usage}")?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(usage) => Err(BankError::Usage { what: first_line(&usage.to_string()) }),
+        Err(usage) => Err(BankError::Usage { what: complaint(&usage.to_string()) }),
     }
 }
 
-fn first_line(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+/// What clap says is wrong, without the usage that it adds below.
+fn complaint(text: &str) -> String {
+    let lines = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect::<Vec<_>>();
+    let complaint = lines.join(" ");
+    complaint.strip_prefix("error: ").unwrap_or(&complaint).to_owned()
 }
 
 /// The words of a line; `None` where a quote is not closed.

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::console::Console;
 use super::tally::Tally;
-use super::{BATCH, Lines};
+use super::{BATCH, Read};
 use crate::account::{Account, AccountCommand, Refusal};
 use crate::error::{BankError, one_line};
 use crate::ledger::{LedgerLine, Row};
@@ -67,7 +67,7 @@ impl<'a> Flow<'a> {
 
     /// Books what comes until there is no more. Once something stopped it, nothing more is begun, and what is in
     /// flight is waited for, so that the tally is true.
-    pub(super) async fn run(mut self, mut lines: mpsc::Receiver<Lines>) -> (Tally, Option<BankError>) {
+    pub(super) async fn run(mut self, mut lines: mpsc::Receiver<Read>) -> (Tally, Option<BankError>) {
         let mut interrupted = std::pin::pin!(interrupted());
         let mut ticks = tokio::time::interval(TICK);
         let mut open = true;
@@ -79,9 +79,10 @@ impl<'a> Flow<'a> {
             tokio::select! {
                 Some(booking) = self.running.next() => self.settle(booking),
                 batch = lines.recv(), if open && self.held + BATCH <= WINDOW => match batch {
-                    Some(Ok(batch)) => batch.into_iter().for_each(|line| self.take(line)),
-                    Some(Err(error)) => self.end(error.into(), &mut open),
-                    None => open = false,
+                    Some(Read::Lines(batch)) => batch.into_iter().for_each(|line| self.take(line)),
+                    Some(Read::Broken(error)) => self.end(Some(error.into()), &mut open),
+                    Some(Read::End) => self.end(None, &mut open),
+                    None => self.end(Some(BankError::Internal("the ledger's reader ended".to_owned())), &mut open),
                 },
                 () = &mut interrupted, if self.stopped.is_none() => self.stop(BankError::Interrupted),
                 _ = ticks.tick() => self.console.tick(self.tally.transactions()),
@@ -93,10 +94,10 @@ impl<'a> Flow<'a> {
         }
     }
 
-    /// A ledger that broke off: what was read of it is booked.
-    fn end(&mut self, error: BankError, open: &mut bool) {
+    /// There are no more lines. Of a ledger that broke off, too, what was read is booked.
+    fn end(&mut self, error: Option<BankError>, open: &mut bool) {
         *open = false;
-        self.stopped.get_or_insert(error);
+        self.stopped = self.stopped.take().or(error);
     }
 
     /// Begins nothing more, for the first reason given.

@@ -1,0 +1,113 @@
+//! Killed at random moments and gone on with: nothing lost, nothing doubled, the old read model served.
+
+#![cfg(unix)]
+
+mod common;
+
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use common::{Bank, HEADER, row};
+
+/// Lets a program run for a random while, kills it, and says for how long it ran; `None` if it had ended by itself.
+fn kill_after(mut child: Child, longest: u64) -> Option<Duration> {
+    let moment = Duration::from_millis(fastrand::u64(0..longest));
+    std::thread::sleep(moment);
+    let running = child.try_wait().unwrap().is_none();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    running.then_some(moment)
+}
+
+fn total(minor: i64) -> Value {
+    let sign = if minor < 0 { "-" } else { "" };
+    json!(format!("{sign}{}.{:02}", minor.abs() / 100, minor.abs() % 100))
+}
+
+/// `no-lost-append`, `one-outcome-per-key`, `exactly-once-read-model`.
+#[test]
+fn an_import_that_is_killed_again_and_again_books_every_row_once() {
+    let bank = Bank::new();
+    let (text, balances) = common::synthetic(6_000, 300);
+    let ledger = bank.write("ledger.csv", text);
+    let mut moments = Vec::new();
+    for _ in 0..12 {
+        moments.push(kill_after(bank.start(&["import", ledger.to_str().unwrap()]), 400));
+        if fastrand::bool() && bank.path("bank.db").exists() {
+            // Whoever reads in between sees whole transactions, and moves the checkpoints on.
+            let listed = bank.run(&["balances", "--json"]);
+            assert!(listed.code == Some(0), "{listed:?} after {moments:?}");
+        }
+    }
+    let report = bank.import(&ledger).success().json();
+    assert_eq!(report["transactions"], 6_000, "{moments:?}");
+    assert_eq!((&report["refused"], &report["malformed"]), (&json!(0), &json!(0)), "{moments:?}");
+    let listed = bank.json(&["balances", "--json"]);
+    assert_eq!(listed["position"], 6_300, "each row once and each opening once, {moments:?}");
+    assert_eq!(listed["total"], total(balances.iter().sum()), "{moments:?}");
+    for entry in listed["balances"].as_array().unwrap() {
+        let account: usize = entry["account"].as_str().unwrap().parse().unwrap();
+        assert_eq!(entry["balance"], total(balances[account]), "{entry} {moments:?}");
+    }
+    let count: u64 = bank
+        .json(&["turnover", "--json"])
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|month| month["count"].as_u64().unwrap())
+        .sum();
+    assert_eq!(count, 6_000, "{moments:?}");
+}
+
+#[test]
+fn a_replay_that_is_killed_leaves_the_old_read_model_and_the_next_one_ends() {
+    let bank = Bank::new();
+    bank.run(&["generate", "30000", "--accounts", "300"]).success();
+    let before = bank.json(&["balances", "--json"]);
+    let generation = |bank: &Bank| bank.json(&["status", "--json"])["projections"][0]["generation"].clone();
+    let mut moments = Vec::new();
+    for _ in 0..10 {
+        let served = generation(&bank);
+        let killed = kill_after(bank.start(&["replay", "balances"]), 500);
+        moments.push(killed);
+        assert_eq!(bank.json(&["balances", "--json"]), before, "{moments:?}");
+        assert!(generation(&bank).as_u64() >= served.as_u64(), "{moments:?}");
+    }
+    let served = generation(&bank).as_u64().unwrap();
+    let replayed = bank.json(&["replay", "balances", "--json"]);
+    assert!(replayed[0]["generation"].as_u64().unwrap() > served, "{replayed} {moments:?}");
+    assert_eq!(bank.json(&["balances", "--json"]), before, "{moments:?}");
+    assert_eq!(bank.json(&["status", "--json"])["projections"][0]["building"], Value::Null, "{moments:?}");
+}
+
+/// The ledger comes through a pipe that stays open, so the import is surely under way when it is interrupted.
+#[test]
+fn an_interrupted_import_says_how_far_it_came_and_is_gone_on_with() {
+    let bank = Bank::new();
+    let rows: Vec<_> = (1..=50).map(|n| row(n, n % 5, "930102", "PRIJEM", "1.00")).collect();
+    let text = HEADER.to_owned() + &rows[..30].concat();
+    let mut command = bank.command(&["import", "/dev/stdin"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    // More than the lines that are handed over at once, so that some are booked while the pipe is open.
+    pipe.write_all(text.as_bytes()).unwrap();
+    for n in 0..300 {
+        pipe.write_all(row(1_000 + n, 6, "930102", "PRIJEM", "1.00").as_bytes()).unwrap();
+    }
+    let begun = Instant::now();
+    while !bank.path("bank.db").exists() || bank.run(&["history", "6"]).code != Some(0) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing was booked");
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let answer = common::answer(child.wait_with_output().unwrap());
+    drop(pipe);
+    assert_eq!(answer.code, Some(130), "{answer:?}");
+    assert!(answer.err.contains("until then: ") && answer.err.contains("error: interrupted"), "{answer:?}");
+    let report = bank.import(&bank.write("ledger.csv", HEADER.to_owned() + &rows.concat())).success().json();
+    assert_eq!((&report["transactions"], &report["credits"]), (&json!(50), &json!("50.00")));
+    let known = [&report["already"], &report["added"]].map(|count| count.as_u64().unwrap());
+    assert_eq!(known[0] + known[1], 50, "{report}");
+}
