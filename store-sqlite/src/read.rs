@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::append::{at, column, tenant_column};
 use crate::job::Failed;
-use crate::row::{Page, RowError, mark, matches};
+use crate::row::{Head, Page, RowError};
 use crate::tags::TagWalk;
 
 /// How many rows a page looks at, at least, before it gives what it has: a filter that matches little moves on.
@@ -66,7 +66,7 @@ fn stream_page(mut rows: Rows<'_>, limit: PageLimit) -> Answer<StreamPage> {
             end = false;
             break;
         }
-        page.push(row)?;
+        page.push(&Head::of(row)?, row)?;
     }
     Ok(StreamPage { events: page.finish(), end })
 }
@@ -87,35 +87,55 @@ pub(crate) fn log(conn: &Connection, read: &ReadLog) -> Answer<LogPage> {
 }
 
 fn log_by_scan(conn: &Connection, read: &ReadLog) -> Answer<LogPage> {
-    match read.direction {
-        Direction::Forward => {
-            let mut scan = conn.prepare_cached(include_str!("sql/read_log_forward.sql"))?;
-            scan_page(scan.query(params![read.after.as_i64(), read.up_to.as_i64()])?, read)
-        }
-        Direction::Backward => {
-            let mut scan = conn.prepare_cached(include_str!("sql/read_log_backward.sql"))?;
-            scan_page(scan.query(params![read.after.as_i64()])?, read)
-        }
-    }
-}
-
-fn scan_page(mut rows: Rows<'_>, read: &ReadLog) -> Answer<LogPage> {
+    let mut scan = conn.prepare_cached(match read.direction {
+        Direction::Forward => include_str!("sql/read_log_forward.sql"),
+        Direction::Backward => include_str!("sql/read_log_backward.sql"),
+    })?;
+    let mut rows = match read.direction {
+        Direction::Forward => scan.query(params![read.after.as_i64(), read.up_to.as_i64()])?,
+        Direction::Backward => scan.query(params![read.after.as_i64()])?,
+    };
     let by_tag = read.filter.items().iter().any(|item| !item.tags().is_empty());
     let look = LOOK.max(read.limit.events);
     let mut page = Page::new(read.limit.events);
-    let (mut reached, mut looked, mut end) = (None, 0, true);
+    let (mut looked_at, mut looked, mut end) = (None, 0, true);
     while let Some(row) = rows.next()? {
         if looked == look || full(&page, read.limit) {
             end = false;
             break;
         }
         looked += 1;
-        if matches(&read.filter, by_tag, row)? {
-            page.push(row)?;
+        let head = Head::of(row)?;
+        looked_at = Some(head.position);
+        if head.matches(&read.filter, by_tag, row)? {
+            page.push(&head, row)?;
         }
-        reached = Some(mark(row)?);
     }
-    Ok(LogPage { events: page.finish(), reached, end })
+    Ok(LogPage { reached: mark(conn, &page, looked_at)?, events: page.finish(), end })
+}
+
+/// Where a page has looked to: mostly its last event.
+fn mark(conn: &Connection, page: &Page, looked_at: Option<Position>) -> Answer<Option<Mark>> {
+    let Some(position) = looked_at else {
+        return Ok(None);
+    };
+    match page.last() {
+        Some(last) if last.position == position => Ok(Some(Mark { position, event: last.id })),
+        _ => {
+            let mut select = conn.prepare_cached(include_str!("sql/mark_at.sql"))?;
+            mark_of(select.query(params![position.as_i64()])?)
+        }
+    }
+}
+
+fn mark_of(mut rows: Rows<'_>) -> Answer<Option<Mark>> {
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let position = at(row.get(0)?);
+    let id = row.get_ref(1)?.as_blob().ok().and_then(|bytes| Uuid::from_slice(bytes).ok());
+    let damaged = || RowError::Damaged { position, what: "its id is no UUID".to_owned() };
+    Ok(Some(Mark { position, event: EventId::from(id.ok_or_else(damaged)?) }))
 }
 
 fn log_by_tags(conn: &Connection, read: &ReadLog, mut walk: TagWalk<'_>) -> Answer<LogPage> {
@@ -125,21 +145,22 @@ fn log_by_tags(conn: &Connection, read: &ReadLog, mut walk: TagWalk<'_>) -> Answ
     })?;
     let mut at = conn.prepare_cached(include_str!("sql/read_position.sql"))?;
     let mut page = Page::new(read.limit.events);
-    let (mut reached, mut looked) = (None, 0);
+    let (mut looked_at, mut looked) = (None, 0);
     while let Some(candidate) = walk.next(&mut seek)? {
         if read.direction == Direction::Forward && candidate > read.up_to.as_i64() {
             break;
         }
         if looked == LOOK || full(&page, read.limit) {
-            return Ok(LogPage { events: page.finish(), reached, end: false });
+            return Ok(LogPage { reached: mark(conn, &page, looked_at)?, events: page.finish(), end: false });
         }
         looked += 1;
         let mut rows = at.query(params![candidate])?;
         if let Some(row) = rows.next()? {
-            if matches(&read.filter, true, row)? {
-                page.push(row)?;
+            let head = Head::of(row)?;
+            looked_at = Some(head.position);
+            if head.matches(&read.filter, true, row)? {
+                page.push(&head, row)?;
             }
-            reached = Some(mark(row)?);
         }
     }
     Ok(LogPage { events: page.finish(), reached: looked_to(conn, read)?, end: true })
@@ -151,17 +172,10 @@ fn looked_to(conn: &Connection, read: &ReadLog) -> Answer<Option<Mark>> {
         Direction::Forward => include_str!("sql/mark_forward.sql"),
         Direction::Backward => include_str!("sql/mark_backward.sql"),
     })?;
-    let mut rows = match read.direction {
+    mark_of(match read.direction {
         Direction::Forward => select.query(params![read.after.as_i64(), read.up_to.as_i64()])?,
         Direction::Backward => select.query(params![read.after.as_i64()])?,
-    };
-    let Some(row) = rows.next()? else {
-        return Ok(None);
-    };
-    let position = at(row.get(0)?);
-    let id = row.get_ref(1)?.as_blob().ok().and_then(|bytes| Uuid::from_slice(bytes).ok());
-    let damaged = || RowError::Damaged { position, what: "its id is no UUID".to_owned() };
-    Ok(Some(Mark { position, event: EventId::from(id.ok_or_else(damaged)?) }))
+    })
 }
 
 /// The events at these positions.
@@ -175,7 +189,7 @@ pub(crate) fn positions(conn: &Connection, log: LogId, positions: &[Position]) -
     for position in sorted {
         let mut rows = select.query(params![position.as_i64()])?;
         if let Some(row) = rows.next()? {
-            page.push(row)?;
+            page.push(&Head::of(row)?, row)?;
         }
     }
     Ok(page.finish())

@@ -1,13 +1,13 @@
 //! From rows to recorded events: the hot path of every reader.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use factum::{
-    EventId, EventType, LogId, Mark, Metadata, Position, Query, RecordedEvent, StreamId, Tag, Tenant, Version,
-};
+use factum::{EventId, EventType, LogId, Metadata, Position, Query, RecordedEvent, StreamId, Tag, Tenant, Version};
 use rusqlite::Row;
+use rusqlite::types::ValueRef;
 use uuid::Uuid;
 
 use crate::append::at;
@@ -48,22 +48,45 @@ pub(crate) struct Page {
     /// The event types of this page; few.
     types: Vec<EventType>,
     tenant: Option<Tenant>,
+    /// The last times: events that were recorded together share one, and those of a day often the other.
+    recorded_at: Time,
+    occurred_at: Time,
     bytes: usize,
 }
 
+#[derive(Clone, Copy, Default)]
+struct Time {
+    micros: i64,
+    time: DateTime<Utc>,
+}
+
+thread_local! {
+    /// How many events and bytes of payload the last page of this thread had: the next is likely to be like it, and
+    /// growing costs copies.
+    static LAST: Cell<(usize, usize)> = const { Cell::new((16, 4_096)) };
+}
+
 impl Page {
-    /// For about this many events.
+    /// For at most this many events.
     pub(crate) fn new(events: usize) -> Self {
-        let expected = events.clamp(1, 16_384);
+        let (last, payloads) = LAST.get();
+        let expected = events.clamp(1, last + last / 4 + 16);
         Self {
-            events: Vec::with_capacity(expected.min(1_024)),
-            spans: Vec::with_capacity(expected.min(1_024)),
-            payloads: Vec::new(),
+            events: Vec::with_capacity(expected),
+            spans: Vec::with_capacity(expected),
+            payloads: Vec::with_capacity(payloads + payloads / 4),
             streams: vec![u32::MAX; (expected * 2).next_power_of_two()],
             types: Vec::new(),
             tenant: None,
+            recorded_at: Time::default(),
+            occurred_at: Time::default(),
             bytes: 0,
         }
+    }
+
+    /// The last event, while its payload is still in the buffer.
+    pub(crate) fn last(&self) -> Option<&RecordedEvent> {
+        self.events.last()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -76,24 +99,28 @@ impl Page {
     }
 
     /// Takes a row as the next event.
-    pub(crate) fn push(&mut self, row: &Row<'_>) -> Result<(), RowError> {
-        let position = at(row.get(POSITION)?);
+    pub(crate) fn push(&mut self, head: &Head<'_>, row: &Row<'_>) -> Result<(), RowError> {
+        let position = head.position;
         let damaged = |what: String| RowError::Damaged { position, what };
+        let occurred_at = match row.get_ref(OCCURRED_AT)? {
+            ValueRef::Null => None,
+            value => Some(self.occurred_at.of(integer(value, OCCURRED_AT, position)?, position)?),
+        };
+        let recorded_at = integer(row.get_ref(RECORDED_AT)?, RECORDED_AT, position)?;
+        let version = u64::try_from(integer(row.get_ref(VERSION)?, VERSION, position)?).unwrap_or(0);
         let event = RecordedEvent {
-            id: event_id(row)?,
+            id: event_id(row, position)?,
             log: LogId::FIRST,
             position,
-            stream: self.stream(text(row, TENANT, position)?, text(row, STREAM, position)?).map_err(damaged)?,
-            version: u64::try_from(row.get_ref(VERSION)?.as_i64().unwrap_or(0))
-                .ok()
-                .and_then(|number| Version::new(number).ok())
-                .ok_or_else(|| damaged("its version is none".to_owned()))?,
-            event_type: self.event_type(text(row, EVENT_TYPE, position)?).map_err(damaged)?,
-            schema_version: row.get(SCHEMA_VERSION)?,
+            stream: self.stream(head.tenant, head.stream).map_err(damaged)?,
+            version: Version::new(version).map_err(|error| damaged(error.to_string()))?,
+            event_type: self.event_type(head.event_type).map_err(damaged)?,
+            schema_version: u32::try_from(integer(row.get_ref(SCHEMA_VERSION)?, SCHEMA_VERSION, position)?)
+                .map_err(|error| damaged(format!("its schema version: {error}")))?,
             payload: Bytes::new(),
-            metadata: metadata(row, position)?,
+            metadata: metadata(occurred_at, row, position)?,
             tags: tags(row, position)?,
-            recorded_at: time(row.get(RECORDED_AT)?, position)?,
+            recorded_at: self.recorded_at.of(recorded_at, position)?,
         };
         let payload = row.get_ref(PAYLOAD)?.as_bytes().map_err(|error| damaged(format!("its payload: {error}")))?;
         let start = self.payloads.len();
@@ -106,6 +133,7 @@ impl Page {
 
     /// The events, each with its part of the buffer.
     pub(crate) fn finish(self) -> Vec<RecordedEvent> {
+        LAST.set((self.events.len(), self.payloads.len().min(4 << 20)));
         let payloads = Bytes::from(self.payloads);
         let mut events = self.events;
         for (event, span) in events.iter_mut().zip(self.spans) {
@@ -169,22 +197,28 @@ fn text<'r>(row: &'r Row<'_>, column: usize, position: Position) -> Result<&'r s
     value.as_str().map_err(|error| RowError::Damaged { position, what: format!("column {column}: {error}") })
 }
 
-fn time(micros: i64, position: Position) -> Result<DateTime<Utc>, RowError> {
-    DateTime::from_timestamp_micros(micros)
-        .ok_or_else(|| RowError::Damaged { position, what: format!("{micros} is no time in microseconds") })
-}
-
-fn event_id(row: &Row<'_>) -> Result<EventId, RowError> {
-    let id = row.get_ref(ID)?.as_blob().ok().and_then(|bytes| Uuid::from_slice(bytes).ok());
-    match id {
-        Some(id) => Ok(EventId::from(id)),
-        None => Err(RowError::Damaged { position: at(row.get(POSITION)?), what: "its id is no UUID".to_owned() }),
+impl Time {
+    fn of(&mut self, micros: i64, position: Position) -> Result<DateTime<Utc>, RowError> {
+        if self.micros != micros {
+            let damaged = || RowError::Damaged { position, what: format!("{micros} is no time in microseconds") };
+            self.time = DateTime::from_timestamp_micros(micros).ok_or_else(damaged)?;
+            self.micros = micros;
+        }
+        Ok(self.time)
     }
 }
 
-fn metadata(row: &Row<'_>, position: Position) -> Result<Metadata, RowError> {
+fn integer(value: ValueRef<'_>, column: usize, position: Position) -> Result<i64, RowError> {
+    value.as_i64().map_err(|error| RowError::Damaged { position, what: format!("column {column}: {error}") })
+}
+
+fn event_id(row: &Row<'_>, position: Position) -> Result<EventId, RowError> {
+    let id = row.get_ref(ID)?.as_blob().ok().and_then(|bytes| Uuid::from_slice(bytes).ok());
+    id.map(EventId::from).ok_or_else(|| RowError::Damaged { position, what: "its id is no UUID".to_owned() })
+}
+
+fn metadata(occurred_at: Option<DateTime<Utc>>, row: &Row<'_>, position: Position) -> Result<Metadata, RowError> {
     let damaged = |what: String| RowError::Damaged { position, what };
-    let occurred_at = row.get::<_, Option<i64>>(OCCURRED_AT)?.map(|micros| time(micros, position)).transpose()?;
     let json = row.get_ref(METADATA)?.as_str_or_null().map_err(|error| damaged(format!("its metadata: {error}")))?;
     Metadata::from_parts(occurred_at, json).map_err(|error| damaged(format!("its metadata: {error}")))
 }
@@ -197,20 +231,33 @@ fn tags(row: &Row<'_>, position: Position) -> Result<Vec<Tag>, RowError> {
     }
 }
 
-/// Whether a row matches, told from its texts before anything is built.
-pub(crate) fn matches(query: &Query, by_tag: bool, row: &Row<'_>) -> Result<bool, RowError> {
-    if query.is_all() {
-        return Ok(true);
-    }
-    let position = at(row.get(POSITION)?);
-    let tenant = text(row, TENANT, position)?;
-    let tenant = if tenant.is_empty() { Tenant::DEFAULT } else { tenant };
-    let category = text(row, STREAM, position)?.split('-').next().unwrap_or_default();
-    let tags = if by_tag { tags(row, position)? } else { Vec::new() };
-    Ok(query.matches_parts(tenant, category, text(row, EVENT_TYPE, position)?, &tags))
+/// What a filter looks at, told from the row before anything is built.
+pub(crate) struct Head<'r> {
+    pub(crate) position: Position,
+    tenant: &'r str,
+    stream: &'r str,
+    event_type: &'r str,
 }
 
-/// Where a row stands.
-pub(crate) fn mark(row: &Row<'_>) -> Result<Mark, RowError> {
-    Ok(Mark { position: at(row.get(POSITION)?), event: event_id(row)? })
+impl<'r> Head<'r> {
+    pub(crate) fn of(row: &'r Row<'_>) -> Result<Self, RowError> {
+        let position = at(row.get(POSITION)?);
+        Ok(Self {
+            position,
+            tenant: text(row, TENANT, position)?,
+            stream: text(row, STREAM, position)?,
+            event_type: text(row, EVENT_TYPE, position)?,
+        })
+    }
+
+    /// Whether the event is meant; its tags are only looked at where the query names some.
+    pub(crate) fn matches(&self, query: &Query, by_tag: bool, row: &Row<'_>) -> Result<bool, RowError> {
+        if query.is_all() {
+            return Ok(true);
+        }
+        let tenant = if self.tenant.is_empty() { Tenant::DEFAULT } else { self.tenant };
+        let category = self.stream.split('-').next().unwrap_or_default();
+        let tags = if by_tag { tags(row, self.position)? } else { Vec::new() };
+        Ok(query.matches_parts(tenant, category, self.event_type, &tags))
+    }
 }

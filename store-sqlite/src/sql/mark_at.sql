@@ -1,0 +1,2 @@
+-- ?1 position
+SELECT position, id FROM events WHERE position = ?1
