@@ -20,7 +20,7 @@ pub(crate) enum OpsError {
     Projector(#[from] Box<ProjectorError>),
     #[error(transparent)]
     Read(#[from] factum::ReadError),
-    #[error("{failed} of {asked} projections were not replayed; see above")]
+    #[error("{failed} of {asked} projections were not replayed")]
     NotReplayed { failed: usize, asked: usize },
     #[error("the output could not be written: {0}")]
     Output(#[from] io::Error),
@@ -48,6 +48,8 @@ impl OpsCommand {
             Ok(()) => ExitCode::SUCCESS,
             // Whoever read the output has gone away (`status | head`): what was asked was done.
             Err(OpsError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            // Each was told when it failed.
+            Err(OpsError::NotReplayed { .. }) => ExitCode::FAILURE,
             Err(error) => {
                 console.say(&format!("error: {}", one_line(&error)));
                 ExitCode::FAILURE

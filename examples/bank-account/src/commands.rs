@@ -34,7 +34,7 @@ impl Command {
     /// Does it; what it shows goes to `out`.
     pub(crate) async fn execute(&self, bank: &Bank, out: &mut dyn Write) -> Result<ExitCode, BankError> {
         match self {
-            Self::Import(args) => import(bank, args, out).await?,
+            Self::Import(args) => return import(bank, args, out).await,
             Self::Open(args) => single::open(bank, args, out).await?,
             Self::Deposit(args) => single::deposit(bank, args, out).await?,
             Self::Withdraw(args) => single::withdraw(bank, args, out).await?,

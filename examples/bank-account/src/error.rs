@@ -54,8 +54,6 @@ pub(crate) enum BankError {
     NoSuchVersion { id: String, version: u64, last: u64 },
     #[error("{text:?} is not a day; write YYYY-MM-DD, such as 1993-06-30")]
     NoDay { text: String },
-    #[error("{rows} of the ledger's rows were not booked; see above, mend them and import the ledger again")]
-    RowsLeft { rows: u64 },
     #[error("interrupted; import the ledger again to go on: what was booked is not booked again")]
     Interrupted,
     #[error("{} cannot be read: {source}; give a file with one command per line, or - for standard input", file.display())]

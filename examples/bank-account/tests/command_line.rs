@@ -115,7 +115,7 @@ fn a_malformed_or_refused_row_is_told_with_its_line_and_stops_nothing_else() {
             "{}",
             answer.err
         );
-        assert_eq!(answer.err.lines().count(), 5, "{}", answer.err);
+        assert_eq!(answer.err.lines().count(), 4, "{}", answer.err);
     }
     let balances = bank.json(&["balances", "--json"]);
     let expected = json!([

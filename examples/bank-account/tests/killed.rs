@@ -105,7 +105,7 @@ fn an_interrupted_import_says_how_far_it_came_and_is_gone_on_with() {
     let answer = common::answer(child.wait_with_output().unwrap());
     drop(pipe);
     assert_eq!(answer.code, Some(130), "{answer:?}");
-    assert!(answer.err.contains("until then: ") && answer.err.contains("error: interrupted"), "{answer:?}");
+    assert!(answer.out.contains("; stopped after ") && answer.err.starts_with("error: interrupted"), "{answer:?}");
     let report = bank.import(&bank.write("ledger.csv", HEADER.to_owned() + &rows.concat())).success().json();
     assert_eq!((&report["transactions"], &report["credits"]), (&json!(50), &json!("50.00")));
     let known = [&report["already"], &report["added"]].map(|count| count.as_u64().unwrap());

@@ -57,7 +57,7 @@ impl Tally {
         self.refused + self.malformed
     }
 
-    pub(super) fn line(&self) -> String {
+    fn line(&self) -> String {
         format!(
             "{} transactions: {} added, {} already there, {} refused, {} malformed; {} accounts, credits {}, debits {}",
             self.transactions(),
@@ -71,10 +71,17 @@ impl Tally {
         )
     }
 
-    pub(super) fn print(&self, took: Duration, json: bool, out: &mut dyn Write) -> Result<(), BankError> {
+    pub(super) fn print(
+        &self,
+        took: Duration,
+        caught_up: bool,
+        json: bool,
+        out: &mut dyn Write,
+    ) -> Result<(), BankError> {
         if !json {
-            let seconds = took.as_secs_f64();
-            writeln!(out, "{}; read models caught up after {seconds:.2} s", self.line())?;
+            let (line, seconds) = (self.line(), took.as_secs_f64());
+            let end = if caught_up { "read models caught up" } else { "stopped" };
+            writeln!(out, "{line}; {end} after {seconds:.2} s")?;
             return Ok(());
         }
         let report = Report {
