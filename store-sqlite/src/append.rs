@@ -8,9 +8,9 @@ use factum::{
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Statement, params};
 
+use crate::inside::{Inside, Proof, Tail};
 use crate::job::Failed;
 use crate::keys;
-use crate::writer::{Inside, Proof, Tail};
 
 /// Bytes that are text to SQLite: a payload is JSON, which it can then look into.
 pub(crate) struct Text<'a>(pub(crate) &'a [u8]);

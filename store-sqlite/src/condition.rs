@@ -4,9 +4,9 @@ use factum::{Append, AppendError, Direction, LogId, Query, StreamId, Tag, Tenant
 use rusqlite::{Row, params};
 
 use crate::append::at;
+use crate::inside::Inside;
 use crate::job::Failed;
 use crate::tags::TagWalk;
-use crate::writer::Inside;
 
 /// Refuses an append whose query condition does not hold. Costs what came after the condition's cursor: by tags no
 /// more than the tags' own events, else one look at each.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use factum::{AppendError, CommitError, Fault, FaultKind, ReadModelError, SnapshotError, SwitchError};
 use tokio::sync::oneshot;
 
-use crate::writer::Inside;
+use crate::inside::Inside;
 
 /// Why work ended without its result.
 pub(crate) enum Failed<E> {

@@ -29,6 +29,7 @@ mod append;
 mod backup;
 mod condition;
 mod error;
+mod inside;
 mod job;
 mod kept;
 mod keys;

@@ -7,10 +7,10 @@ use factum::{
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::append::{Text, column, not_json, tenant_column};
+use crate::inside::Inside;
 use crate::job::Failed;
 use crate::kept::{Packed, pack};
 use crate::read_models_read::{self as read, Row};
-use crate::writer::Inside;
 
 /// How many rows of a dropped generation one transaction deletes.
 const SWEEP_ROWS: usize = 1_000;

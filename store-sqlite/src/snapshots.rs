@@ -14,7 +14,7 @@ use crate::store::SqliteStore;
 impl SnapshotStore for SqliteStore {
     async fn save(&self, snapshot: Snapshot, keep: usize) -> Result<(), SnapshotError> {
         let size = snapshot.state.len();
-        let work = move |inside: &mut crate::writer::Inside<'_>| {
+        let work = move |inside: &mut crate::inside::Inside<'_>| {
             save(inside.conn, &snapshot)?;
             Ok(prune(inside.conn, &snapshot.key, keep)?)
         };

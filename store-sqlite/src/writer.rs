@@ -8,12 +8,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
 use factum::{Bell, Fault, FaultKind};
-use rusqlite::{Connection, ErrorCode, Statement};
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, watch};
 
 use crate::error::trouble;
+use crate::inside::Inside;
 use crate::job::{Failed, Job, Task, Trouble, WriteFailure};
 use crate::read_models_write::sweep;
 
@@ -33,64 +33,6 @@ pub(crate) struct Writer {
     ended: watch::Receiver<()>,
     read_only: bool,
     file: Arc<Path>,
-}
-
-/// What the writing thread knows while a transaction is open.
-pub(crate) struct Inside<'c> {
-    pub(crate) conn: &'c Connection,
-    pub(crate) hot: Hot<'c>,
-    /// The last event.
-    pub(crate) tail: Tail,
-    /// When this transaction began, in microseconds.
-    pub(crate) now: i64,
-    /// A row that will be there if and only if the transaction was committed.
-    pub(crate) proof: Option<Proof>,
-    /// How many events this transaction records.
-    pub(crate) events: u64,
-    /// Whether there are rows of a dropped generation to be deleted.
-    pub(crate) to_sweep: bool,
-    data_version: i64,
-}
-
-/// The last event of the log.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tail {
-    pub(crate) position: i64,
-    pub(crate) recorded_at: i64,
-}
-
-/// What tells whether a transaction was committed.
-#[derive(Clone, Debug)]
-pub(crate) enum Proof {
-    Event { position: i64, id: [u8; 16] },
-    Key { tenant: String, key: String, fingerprint: [u8; 16] },
-}
-
-/// The statements of an append.
-pub(crate) struct Hot<'c> {
-    pub(crate) insert_event: Statement<'c>,
-    pub(crate) insert_tag: Statement<'c>,
-    pub(crate) stream_version: Statement<'c>,
-    pub(crate) find_key: Statement<'c>,
-    pub(crate) insert_key: Statement<'c>,
-    begin: Statement<'c>,
-    commit: Statement<'c>,
-    data_version: Statement<'c>,
-}
-
-impl<'c> Hot<'c> {
-    fn prepare(conn: &'c Connection) -> rusqlite::Result<Self> {
-        Ok(Self {
-            insert_event: conn.prepare(include_str!("sql/insert_event.sql"))?,
-            insert_tag: conn.prepare(include_str!("sql/insert_tag.sql"))?,
-            stream_version: conn.prepare(include_str!("sql/stream_version.sql"))?,
-            find_key: conn.prepare(include_str!("sql/find_key.sql"))?,
-            insert_key: conn.prepare(include_str!("sql/insert_key.sql"))?,
-            begin: conn.prepare("BEGIN IMMEDIATE")?,
-            commit: conn.prepare("COMMIT")?,
-            data_version: conn.prepare("PRAGMA data_version")?,
-        })
-    }
 }
 
 impl Writer {
@@ -171,63 +113,6 @@ fn closed(file: &Path) -> Fault {
 fn read_only(file: &Path) -> Fault {
     let what = format!("{} was opened for reading only; change its permissions or its options", file.display());
     Fault::new(FaultKind::ReadOnly, what)
-}
-
-impl<'c> Inside<'c> {
-    fn new(conn: &'c Connection) -> rusqlite::Result<Self> {
-        let hot = Hot::prepare(conn)?;
-        Ok(Self { conn, hot, tail: Tail::default(), now: 0, proof: None, events: 0, to_sweep: true, data_version: -1 })
-    }
-
-    /// Takes the lock that orders all writers, of this process and of others, and looks whether others have written.
-    fn begin(&mut self) -> rusqlite::Result<()> {
-        self.hot.begin.raw_execute()?;
-        self.proof = None;
-        self.events = 0;
-        self.now = Utc::now().timestamp_micros();
-        let data_version = self.hot.data_version.query_row([], |row| row.get(0))?;
-        if data_version != self.data_version {
-            self.read_tail()?;
-            self.data_version = data_version;
-        }
-        Ok(())
-    }
-
-    fn read_tail(&mut self) -> rusqlite::Result<()> {
-        let mut head = self.conn.prepare_cached(include_str!("sql/head.sql"))?;
-        let mut rows = head.query([])?;
-        self.tail = match rows.next()? {
-            Some(row) => Tail { position: row.get(0)?, recorded_at: row.get(1)? },
-            None => Tail::default(),
-        };
-        Ok(())
-    }
-
-    /// Rolls back what is still open, and trusts nothing that was cached.
-    fn abandon(&mut self) {
-        self.data_version = -1;
-        if !self.conn.is_autocommit()
-            && let Err(error) = self.conn.execute_batch("ROLLBACK")
-        {
-            tracing::error!(%error, "a failed transaction could not be rolled back");
-        }
-    }
-
-    /// Whether a transaction whose commit reported an error was committed all the same.
-    fn happened(&self) -> rusqlite::Result<bool> {
-        let found = match &self.proof {
-            Some(Proof::Event { position, id }) => {
-                let mut at = self.conn.prepare_cached(include_str!("sql/is_event_at.sql"))?;
-                at.exists(rusqlite::params![position, id])?
-            }
-            Some(Proof::Key { tenant, key, fingerprint }) => {
-                let mut find = self.conn.prepare_cached(include_str!("sql/is_key.sql"))?;
-                find.exists(rusqlite::params![key, tenant, fingerprint])?
-            }
-            None => false,
-        };
-        Ok(found)
-    }
 }
 
 struct Group<'c> {
@@ -362,4 +247,43 @@ enum Stage {
     Begin,
     Work,
     Commit,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use factum::AppendError;
+
+    async fn in_time<T>(what: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(30), what).await.expect("a caller waits for a thread that has ended")
+    }
+
+    fn kind<T: std::fmt::Debug>(answer: Result<T, AppendError>) -> (bool, FaultKind) {
+        match answer.unwrap_err() {
+            AppendError::NotDone(fault) => (false, fault.kind()),
+            AppendError::Unknown(fault) => (true, fault.kind()),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn when_the_thread_ends_everybody_is_told_and_nobody_waits() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = crate::SqliteStore::open(directory.path().join("bank.db")).unwrap();
+        let writer = &store.writer;
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let dies = writer.submit::<(), AppendError, _>(0, move |_| {
+            // Holds the thread until the other job waits behind it.
+            let _ = wait.recv();
+            panic!("a test ends this thread");
+        });
+        let waits = writer.submit::<(), AppendError, _>(0, |_| Ok(()));
+        let release = async move { drop(go) };
+        let (dies, waits, ()) = in_time(async { tokio::join!(dies, waits, release) }).await;
+        assert_eq!(kind(dies), (true, FaultKind::Closed), "it had begun");
+        assert_eq!(kind(waits).1, FaultKind::Closed);
+        let later = in_time(writer.submit::<(), AppendError, _>(0, |_| Ok(()))).await;
+        assert_eq!(kind(later), (false, FaultKind::Closed));
+        in_time(writer.close()).await;
+    }
 }
