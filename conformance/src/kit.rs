@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use factum::{
-    Append, AppendError, Appended, Category, Condition, Cursor, EventType, Fingerprint, Key, Keyed, LogId, Metadata,
-    NewEvent, Outcome, PageLimit, Position, ReadLog, ReadStream, RecordedEvent, StreamId, Tag, Tenant, Version,
-    Versions,
+    Append, AppendError, Appended, Category, Condition, Cursor, Direction, EventType, Fingerprint, Key, Keyed, LogId,
+    Metadata, NewEvent, Outcome, PageLimit, Position, ReadLog, ReadStream, RecordedEvent, StreamId, Tag, Tenant,
+    Version, Versions,
 };
 
 use crate::Fixture;
@@ -159,12 +159,13 @@ pub(crate) async fn read_all(fixture: &Fixture, of: &StreamId, page: usize) -> V
     loop {
         let read = ReadStream::new(of.clone()).after(all.last().map(|event| event.version)).limit(page);
         let answer = fixture.store().read_stream(read).await.must("reading a stream");
-        let (end, before) = (answer.end, all.len());
+        let (end, before) = (answer.end, all.last().map(|event| event.version));
         all.extend(answer.events);
         if end {
             return all;
         }
-        assert!(all.len() > before, "a page of {of} is empty and says that it is not the end");
+        let now = all.last().map(|event| event.version);
+        assert!(now > before, "a page of {of} after {before:?} moved nowhere and says that it is not the end");
     }
 }
 
@@ -181,7 +182,11 @@ pub(crate) async fn read_pages(fixture: &Fixture, mut read: ReadLog, page: usize
         all.extend(answer.events);
         match answer.reached {
             Some(reached) if !answer.end => {
-                assert_ne!(reached.position, read.after, "a page of log {} moved nowhere", read.log);
+                let moved = match read.direction {
+                    Direction::Forward => reached.position > read.after,
+                    Direction::Backward => reached.position < read.after,
+                };
+                assert!(moved, "a page of log {} after {} moved to {}", read.log, read.after, reached.position);
                 read.after = reached.position;
             }
             None if !answer.end => panic!("a page of log {} reached nothing and says that it is not the end", read.log),

@@ -17,7 +17,8 @@ pub(crate) async fn calls_after_closing_fail_as_closed(fixture: &Fixture) {
     add(fixture, &account, events(1)).await;
     let store = fixture.store();
     store.close().await.must("closing");
-    let answer = store.append(Append::to(account.clone(), Condition::Any, events(1))).await;
+    let append = store.append(Append::to(account.clone(), Condition::Any, events(1)));
+    let answer = soon("the answer of an append after closing", append).await;
     assert!(
         matches!(&answer, Err(AppendError::NotDone(fault)) if fault.kind() == FaultKind::Closed),
         "appending after closing should not be done, and led to {answer:?}"

@@ -24,6 +24,10 @@ async fn write_until(store: Arc<dyn EventStore>, streams: Vec<StreamId>, wanted:
     let mut told = Told::default();
     let mut known: BTreeMap<StreamId, u64> = BTreeMap::new();
     while told.recorded.len() < wanted {
+        assert!(
+            told.refused.len() < 10_000,
+            "10,000 appends in a row conflicted, each at the version that the one before was told"
+        );
         let to = streams[random.usize(0..streams.len())].clone();
         let at = *known.get(&to).unwrap_or(&0);
         let condition = Condition::from(factum::Version::new(at).ok());
@@ -100,10 +104,9 @@ async fn tail(store: Arc<dyn EventStore>, log: LogId, until: Position) -> Vec<Re
             after = event.position;
             seen.push(event);
         }
-        if let Some(reached) = page.reached {
-            assert!(reached.position >= after, "a page has reached less than it holds");
-            after = reached.position;
-        }
+        let Some(reached) = page.reached else { panic!("log {log} ends at {after}, and {until} was recorded in it") };
+        assert!(reached.position >= after, "a page has reached less than it holds");
+        after = reached.position;
         tokio::task::yield_now().await;
     }
     seen
@@ -124,11 +127,15 @@ pub(crate) async fn a_tailing_reader_misses_nothing(fixture: &Fixture) {
                 loop {
                     let until = *stop.borrow_and_update();
                     let head = store.head().await.must("the head").get(log);
+                    tokio::task::yield_now().await;
                     let more = tail_from(&store, log, after, until.unwrap_or(head)).await;
+                    let moved = !more.is_empty();
                     after = more.last().map_or(after, |event: &RecordedEvent| event.position);
                     seen.extend(more);
-                    if until.is_some_and(|until| after >= until) {
-                        return seen;
+                    match until {
+                        Some(until) if after >= until => return seen,
+                        Some(until) => assert!(moved, "log {log} ends at {after}, and {until} was recorded in it"),
+                        None => {}
                     }
                 }
             })

@@ -1,6 +1,7 @@
 //! Aggregates on the store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use factum::{At, Context, EventStore, ExecuteError, Executed, Metadata, Outcome, Repository, SnapshotKey, Version};
 use futures_util::TryStreamExt;
@@ -16,6 +17,12 @@ const WITHDRAW: AccountCommand = AccountCommand::Withdraw { cents: 5 };
 
 fn accounts(fixture: &Fixture) -> Repository<Account> {
     Repository::new(fixture.store().clone())
+}
+
+/// Decides again as often as it takes, at once.
+fn patient(fixture: &Fixture) -> Repository<Account> {
+    let retry = factum::Retry::default().attempts(500).waits(Duration::ZERO, Duration::ZERO);
+    accounts(fixture).retry(retry)
 }
 
 fn under(text: &str, command: AccountCommand) -> Context {
@@ -44,7 +51,7 @@ pub(crate) async fn what_was_executed_is_loaded(fixture: &Fixture) {
 
 /// A conflict is decided again on fresh state: no command is lost, and none is decided on what was no longer so.
 pub(crate) async fn racing_commands_are_all_decided_on_fresh_state(fixture: &Fixture) {
-    let accounts = accounts(fixture).retry(factum::Retry::default().attempts(200));
+    let accounts = patient(fixture);
     accounts.execute("1", AccountCommand::Deposit { cents: 50 }).await.must("executing");
     let racing = (0..16).map(|_| {
         let accounts = accounts.clone();
@@ -148,7 +155,7 @@ pub(crate) async fn refusals_and_empty_decisions_are_remembered(fixture: &Fixtur
 
 /// `one-outcome-per-key`: while others change the balance, each of those who send one command is told the same.
 pub(crate) async fn racing_repetitions_are_told_the_same(fixture: &Fixture) {
-    let accounts = accounts(fixture).retry(factum::Retry::default().attempts(200));
+    let accounts = patient(fixture);
     for round in 0..10 {
         let (id, name) = (format!("a{round}"), format!("k{round}"));
         let racing = (0..6).map(|n| {

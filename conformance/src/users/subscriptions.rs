@@ -140,7 +140,9 @@ pub(crate) async fn it_ends_with_the_store(fixture: &Fixture) {
     add(fixture, &stream("account-1"), events(1)).await;
     let mut following = follow(fixture, Cursor::start(), Query::all()).events();
     take(&mut following, 1).await;
-    let rest = tokio::spawn(async move { following.collect::<Vec<_>>().await });
+    let rest = tokio::spawn(async move { following.take(10).collect::<Vec<_>>().await });
+    // Lets it wait for the next event first, where there is one thread only.
+    tokio::task::yield_now().await;
     fixture.store().close().await.must("closing");
     let rest = soon("the end of a subscription to a store that was closed", rest).await.must("a task");
     assert!(

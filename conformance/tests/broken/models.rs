@@ -1,0 +1,330 @@
+//! Read models, broken.
+
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use factum::{
+    Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, DocumentRead, Epoch, Failure, Found,
+    Generation, GenerationInfo, GenerationState, HistoryFrom, ListDocuments, LogId, NewGeneration, Position, Positions,
+    ProjectionName, ProjectionVersion, ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard, Switch,
+    SwitchError, Tenant,
+};
+
+use crate::how::How;
+use crate::store::Broken;
+
+impl Broken {
+    fn new_generation(&self, new: &NewGeneration) -> NewGeneration {
+        let version = if self.how == How::MixesVersions { ProjectionVersion(1) } else { new.version };
+        NewGeneration { version, ..new.clone() }
+    }
+
+    fn shard(&self, shard: &Shard) -> Shard {
+        let mut shard = shard.clone();
+        match self.how {
+            How::MixesPartitions => shard.partition = 0,
+            How::MixesLogs => shard.log = LogId::FIRST,
+            _ => {}
+        }
+        shard
+    }
+
+    fn document_key(&self, key: &DocumentKey) -> DocumentKey {
+        match self.how {
+            How::MixesDocumentTenants => DocumentKey::new(Tenant::default(), key.key()).unwrap(),
+            _ => key.clone(),
+        }
+    }
+
+    async fn target(&self, target: &ReadTarget) -> ReadTarget {
+        let name = target.projection().clone();
+        match (self.how, target) {
+            (How::MixesVersions, ReadTarget::Live(..)) | (How::ReadsTheLiveOne, _) => {
+                ReadTarget::Live(name, ProjectionVersion(1))
+            }
+            (How::ServesWhatIsBuilt, ReadTarget::Live(..)) => {
+                let all = self.inner.generations(&name).await.unwrap();
+                all.last().map_or(target.clone(), |newest| ReadTarget::Generation(name, newest.generation))
+            }
+            _ => target.clone(),
+        }
+    }
+
+    fn document(&self, document: &mut Document) {
+        match self.how {
+            How::TruncatesDocuments => {
+                document.body = document.body.take().map(|body| body.slice(..body.len().min(3)));
+            }
+            How::DropsDocumentPositions => document.positions = Positions::default(),
+            _ => {}
+        }
+    }
+
+    async fn changed_commit(&self, mut commit: Commit) -> Result<Commit, CommitError> {
+        commit.shard = self.shard(&commit.shard);
+        let now = self.inner.checkpoint(&commit.shard).await.unwrap_or_default();
+        match self.how {
+            How::CommitsOnAnyCheckpoint => commit.from = now.position,
+            How::CommitsInAnyEpoch => commit.epoch = now.epoch,
+            How::SwitchKeepsEpochs if self.switched.load(Ordering::SeqCst) => commit.epoch = now.epoch,
+            How::CommitsNoDocuments => commit.documents.clear(),
+            How::CutsLargeCommits => commit.documents.truncate(1_000),
+            How::KeepsNothing => commit.kept.clear(),
+            How::KeepsTheFirst => {
+                let mut kept = Vec::new();
+                for (key, document) in std::mem::take(&mut commit.kept) {
+                    if !self.is_kept(&commit.shard, &key, document.bounds.position).await {
+                        kept.push((key, document));
+                    }
+                }
+                commit.kept = kept;
+            }
+            _ => {}
+        }
+        for (key, document) in commit.documents.iter_mut().chain(&mut commit.kept) {
+            *key = self.document_key(key);
+            self.document(document);
+        }
+        Ok(commit)
+    }
+
+    async fn is_kept(&self, shard: &Shard, key: &DocumentKey, at: Position) -> bool {
+        let target = ReadTarget::Generation(shard.projection.clone(), shard.generation);
+        let from = HistoryFrom::After(Position::START);
+        let read = ReadHistory { target, log: shard.log, keys: vec![key.clone()], from, limit: 100 };
+        let history = self.inner.history(&read).await.unwrap();
+        history[0].iter().any(|document| document.bounds.position == at)
+    }
+
+    async fn switch_anyway(&self, switch: &Switch, error: SwitchError) -> Result<(), SwitchError> {
+        match (self.how, error) {
+            (How::SwitchesWhileBehind, SwitchError::Behind { .. }) => self.inner.switch_diverged(switch).await,
+            (How::SwitchesToWhatFailed, SwitchError::Unfit { why, .. }) if why.contains("halted") => Ok(()),
+            (How::SwitchesFromAnything, SwitchError::NotLive { .. }) => Ok(()),
+            (How::SwitchesToAnything, SwitchError::Unfit { .. }) => Ok(()),
+            (_, error) => Err(error),
+        }
+    }
+
+    fn empty(&self, target: &ReadTarget) -> DocumentRead {
+        let generation = match target {
+            ReadTarget::Generation(_, generation) => *generation,
+            ReadTarget::Live(..) => Generation(1),
+        };
+        DocumentRead { generation, checkpoint: factum::Cursor::start() }
+    }
+
+    fn is_empty_instead<T>(&self, answer: &Result<T, ReadModelError>) -> bool {
+        self.how == How::ExpiredIsEmpty && matches!(answer, Err(ReadModelError::Expired { .. }))
+    }
+}
+
+#[async_trait]
+impl ReadModelStore for Broken {
+    async fn open(&self, new: &NewGeneration) -> Result<GenerationInfo, ReadModelError> {
+        let first = self.calls.fetch_add(1, Ordering::SeqCst) == 0;
+        let mut info = match self.how {
+            How::OpensAnother if !first => self.inner.build(new).await?,
+            _ => self.inner.open(&self.new_generation(new)).await?,
+        };
+        info.version = new.version;
+        Ok(info)
+    }
+
+    async fn build(&self, new: &NewGeneration) -> Result<GenerationInfo, ReadModelError> {
+        let new = self.new_generation(new);
+        if self.how == How::BuildsAnother {
+            let other = ProjectionVersion(100 + u32::try_from(self.calls.fetch_add(1, Ordering::SeqCst)).unwrap());
+            return self.inner.build(&NewGeneration { version: other, ..new }).await;
+        }
+        self.inner.build(&new).await
+    }
+
+    async fn generations(&self, projection: &ProjectionName) -> Result<Vec<GenerationInfo>, ReadModelError> {
+        self.inner.generations(projection).await
+    }
+
+    async fn projections(&self) -> Result<Vec<ProjectionName>, ReadModelError> {
+        let mut all = self.inner.projections().await?;
+        if self.how == How::UnsortedProjections {
+            all.reverse();
+        }
+        Ok(all)
+    }
+
+    async fn switch(&self, switch: &Switch) -> Result<(), SwitchError> {
+        let all = self.inner.generations(&switch.projection).await.unwrap();
+        let back = all.iter().any(|info| info.generation == switch.to && info.state == GenerationState::Retired);
+        if self.how == How::NeverSwitches || (self.how == How::NeverSwitchesBack && back) {
+            return Ok(());
+        }
+        match self.inner.switch(switch).await {
+            Ok(()) => {
+                self.switched.store(true, Ordering::SeqCst);
+                Ok(())
+            }
+            Err(error) => self.switch_anyway(switch, error).await,
+        }
+    }
+
+    async fn switch_diverged(&self, switch: &Switch) -> Result<(), SwitchError> {
+        match (self.how, self.inner.switch_diverged(switch).await) {
+            (_, Err(error)) => self.switch_anyway(switch, error).await,
+            (_, done) => done,
+        }
+    }
+
+    async fn drop_generation(&self, projection: &ProjectionName, generation: Generation) -> Result<(), ReadModelError> {
+        let all = self.inner.generations(projection).await?;
+        let building = all.iter().any(|i| i.generation == generation && i.state == GenerationState::Building);
+        match self.how {
+            How::GivesNumbersTwice if building => Ok(()),
+            How::DropsTheLiveOne => self.inner.drop_generation(projection, generation).await.or(Ok(())),
+            _ => self.inner.drop_generation(projection, generation).await,
+        }
+    }
+
+    async fn checkpoint(&self, shard: &Shard) -> Result<Checkpoint, ReadModelError> {
+        let answer = self.inner.checkpoint(&self.shard(shard)).await;
+        if self.is_empty_instead(&answer) {
+            return Ok(Checkpoint::default());
+        }
+        let mut found = answer?;
+        match self.how {
+            How::ForgetsWhatItStandsOn => found.stands_on = None,
+            How::SwitchKeepsEpochs if self.switched.load(Ordering::SeqCst) => found.epoch = Epoch(0),
+            How::BeginsElsewhere if found == Checkpoint::default() => found.epoch = Epoch(1),
+            _ => {}
+        }
+        Ok(found)
+    }
+
+    async fn load(&self, shard: &Shard, keys: &[DocumentKey]) -> Result<Vec<Option<Document>>, ReadModelError> {
+        let mut keys: Vec<_> = keys.iter().map(|key| self.document_key(key)).collect();
+        if self.how == How::SortsAnswers {
+            keys.sort();
+        }
+        let answer = self.inner.load(&self.shard(shard), &keys).await;
+        if self.is_empty_instead(&answer) {
+            return Ok(vec![None; keys.len()]);
+        }
+        answer
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+        let commit = self.changed_commit(commit).await?;
+        let retry = commit.clone();
+        match (self.how, self.inner.commit(commit).await) {
+            (How::WritesWhatIsStale, Err(error @ CommitError::Stale { found, found_epoch, .. })) => {
+                self.inner.commit(Commit { from: found, epoch: found_epoch, ..retry }).await?;
+                Err(error)
+            }
+            (How::StaleMakesAShard, Err(error @ CommitError::Stale { .. })) => {
+                let _ = self.inner.raise_epoch(&retry.shard, Epoch(0)).await;
+                Err(error)
+            }
+            (How::WritesWhatIsRetired, Err(CommitError::Superseded { .. })) => Ok(()),
+            (_, answer) => answer,
+        }
+    }
+
+    async fn raise_epoch(&self, shard: &Shard, expected: Epoch) -> Result<Epoch, CommitError> {
+        let shard = self.shard(shard);
+        match self.how {
+            How::NeverRaises => Ok(Epoch(expected.0 + 1)),
+            How::RaisesFromAnyEpoch => {
+                let now = self.inner.checkpoint(&shard).await.unwrap_or_default();
+                self.inner.raise_epoch(&shard, now.epoch).await
+            }
+            _ => self.inner.raise_epoch(&shard, expected).await,
+        }
+    }
+
+    async fn report(&self, shard: &Shard, expected: Epoch, failure: Option<Failure>) -> Result<(), CommitError> {
+        let shard = self.shard(shard);
+        let expected = match self.how {
+            How::ForgetsReports => return Ok(()),
+            How::ReportsInAnyEpoch => self.inner.checkpoint(&shard).await.unwrap_or_default().epoch,
+            _ => expected,
+        };
+        self.inner.report(&shard, expected, failure).await
+    }
+
+    async fn get(&self, target: &ReadTarget, keys: &[DocumentKey]) -> Result<Found, ReadModelError> {
+        let target = self.target(target).await;
+        let mut keys: Vec<_> = keys.iter().map(|key| self.document_key(key)).collect();
+        if self.how == How::SortsAnswers {
+            keys.sort();
+        }
+        let answer = self.inner.get(&target, &keys).await;
+        if self.is_empty_instead(&answer) {
+            return Ok(Found { read: self.empty(&target), documents: vec![Vec::new(); keys.len()] });
+        }
+        let mut found = answer?;
+        if self.how == How::ShowsDeleted {
+            for (key, documents) in keys.iter().zip(&mut found.documents) {
+                let from = HistoryFrom::After(Position::START);
+                let (target, keys) = (target.clone(), vec![key.clone()]);
+                let read = ReadHistory { target, log: LogId::FIRST, keys, from, limit: 100 };
+                let last = self.inner.history(&read).await?.remove(0).pop();
+                documents.extend(last.filter(|last| last.body.is_none()));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn list(&self, list: &ListDocuments) -> Result<DocumentPage, ReadModelError> {
+        let mut list = list.clone();
+        let deleted = list.deleted;
+        list.target = self.target(&list.target).await;
+        match self.how {
+            How::MixesDocumentTenants => list.tenant = Tenant::default(),
+            How::ShowsDeleted | How::HidesDeletedTooLate => list.deleted = true,
+            _ => {}
+        }
+        let answer = self.inner.list(&list).await;
+        if self.is_empty_instead(&answer) {
+            return Ok(DocumentPage { read: self.empty(&list.target), documents: Vec::new(), end: true });
+        }
+        let mut page = answer?;
+        match self.how {
+            How::HidesDeletedTooLate if !deleted => {
+                page.documents.retain(|(_, documents)| documents.iter().any(|document| document.body.is_some()));
+            }
+            How::SortsByLetters => page.documents.sort_by_key(|(key, _)| key.key().to_lowercase()),
+            How::ListsOnePage => page.end = true,
+            _ => {}
+        }
+        Ok(page)
+    }
+
+    async fn history(&self, read: &ReadHistory) -> Result<Vec<Vec<Document>>, ReadModelError> {
+        let mut read = read.clone();
+        read.target = self.target(&read.target).await;
+        read.keys.iter_mut().for_each(|key| *key = self.document_key(key));
+        match (self.how, &read.from) {
+            (How::MixesLogs, _) => read.log = LogId::FIRST,
+            (How::HistorySortsAnswers, _) => read.keys.sort(),
+            (How::HistoryIgnoresLimits, _) => read.limit = 100,
+            (How::HistoryWithoutBase, HistoryFrom::Base(factum::At::Version(version))) => {
+                read.from = HistoryFrom::After(Position::new(version.get()));
+            }
+            (How::HistoryFromTheOldestBase, HistoryFrom::Base(_)) => {
+                read.from = HistoryFrom::After(Position::START);
+            }
+            (How::HistoryIncludesAfter, HistoryFrom::After(after)) => {
+                read.from = HistoryFrom::After(Position::new(after.get().saturating_sub(1)));
+            }
+            _ => {}
+        }
+        let answer = self.inner.history(&read).await;
+        if self.is_empty_instead(&answer) {
+            return Ok(vec![Vec::new(); read.keys.len()]);
+        }
+        let mut histories = answer?;
+        if self.how == How::HistoryWithoutCurrent {
+            histories.iter_mut().for_each(|versions| drop(versions.pop()));
+        }
+        Ok(histories)
+    }
+}

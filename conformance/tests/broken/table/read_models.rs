@@ -1,0 +1,149 @@
+//! What breaks the port of read models.
+
+use super::Table;
+use crate::how::How;
+
+pub(crate) const READ_MODELS: Table = &[
+    (
+        How::CommitsOnAnyCheckpoint,
+        &["commits::the_same_commit_twice_counts_once", "commits::a_stale_commit_makes_no_shard"],
+    ),
+    (How::CommitsInAnyEpoch, &["commits::another_epoch_is_stale", "generations::a_switch_raises_every_epoch"]),
+    (How::WritesWhatIsStale, &["commits::of_racing_commits_one_wins", "commits::a_stale_commit_makes_no_shard"]),
+    (
+        How::CommitsNoDocuments,
+        &["commits::a_commit_writes_documents_and_moves_the_checkpoint", "generations::the_live_one_is_not_dropped"],
+    ),
+    (How::CutsLargeCommits, &["commits::one_commit_writes_many_documents"]),
+    (
+        How::ForgetsWhatItStandsOn,
+        &["commits::a_commit_writes_documents_and_moves_the_checkpoint", "commits::another_epoch_is_stale"],
+    ),
+    (
+        How::NeverRaises,
+        &[
+            "commits::the_epoch_is_raised_from_the_expected_one_only",
+            "commits::partitions_and_logs_have_their_own_checkpoints",
+        ],
+    ),
+    (How::RaisesFromAnyEpoch, &["commits::the_epoch_is_raised_from_the_expected_one_only"]),
+    (
+        How::MixesPartitions,
+        &["commits::partitions_and_logs_have_their_own_checkpoints", "generations::a_switch_raises_every_epoch"],
+    ),
+    (
+        How::MixesLogs,
+        &["commits::partitions_and_logs_have_their_own_checkpoints", "generations::a_switch_while_behind_is_refused"],
+    ),
+    (
+        How::StaleMakesAShard,
+        &[
+            "commits::another_checkpoint_is_stale",
+            "commits::of_racing_commits_one_wins",
+            "commits::a_stale_commit_makes_no_shard",
+        ],
+    ),
+    (
+        How::ForgetsReports,
+        &[
+            "commits::a_failure_is_reported_and_taken_back",
+            "generations::what_has_diverged_may_be_replaced_from_behind",
+        ],
+    ),
+    (How::ReportsInAnyEpoch, &["commits::a_failure_is_reported_and_taken_back"]),
+    (How::BeginsElsewhere, &["commits::a_shard_begins_at_the_start"]),
+    (
+        How::OpensAnother,
+        &["generations::opening_makes_a_live_generation_once", "generations::racing_to_open_or_build_makes_one"],
+    ),
+    (
+        How::BuildsAnother,
+        &["generations::racing_to_open_or_build_makes_one", "generations::a_switch_needs_the_live_one"],
+    ),
+    (
+        How::MixesVersions,
+        &["generations::versions_have_their_own_live_generation", "generations::building_serves_nobody"],
+    ),
+    (
+        How::ServesWhatIsBuilt,
+        &[
+            "generations::versions_have_their_own_live_generation",
+            "generations::building_serves_nobody",
+            "generations::a_switch_exchanges_the_live_one",
+        ],
+    ),
+    (How::UnsortedProjections, &["generations::projections_are_listed"]),
+    (How::SwitchesWhileBehind, &["generations::a_switch_while_behind_is_refused"]),
+    (
+        How::SwitchesToWhatFailed,
+        &["generations::a_switch_needs_one_that_fits", "generations::what_has_diverged_may_be_replaced_from_behind"],
+    ),
+    (
+        How::SwitchesFromAnything,
+        &["generations::a_switch_needs_the_live_one", "generations::of_racing_switches_one_wins"],
+    ),
+    (
+        How::SwitchesToAnything,
+        &["generations::a_switch_needs_one_that_fits", "generations::what_has_diverged_may_be_replaced_from_behind"],
+    ),
+    (How::NeverSwitches, &["generations::a_switch_needs_the_live_one", "generations::of_racing_switches_one_wins"]),
+    (How::NeverSwitchesBack, &["generations::a_switch_back_is_a_switch"]),
+    (How::SwitchKeepsEpochs, &["generations::a_switch_raises_every_epoch"]),
+    (
+        How::WritesWhatIsRetired,
+        &["generations::what_was_retired_takes_no_writes", "generations::a_dropped_one_is_expired"],
+    ),
+    (How::DropsTheLiveOne, &["generations::the_live_one_is_not_dropped"]),
+    (How::ExpiredIsEmpty, &["generations::a_dropped_one_is_expired"]),
+    (How::GivesNumbersTwice, &["generations::numbers_are_never_given_twice"]),
+    (
+        How::TruncatesDocuments,
+        &["commits::a_commit_writes_documents_and_moves_the_checkpoint", "commits::one_commit_writes_many_documents"],
+    ),
+    (
+        How::DropsDocumentPositions,
+        &["documents::a_document_comes_back_as_it_was", "documents::answers_are_in_the_order_of_the_keys"],
+    ),
+    (How::SortsAnswers, &["documents::answers_are_in_the_order_of_the_keys"]),
+    (
+        How::ShowsDeleted,
+        &["documents::a_deleted_document_is_hidden_from_readers", "documents::a_listing_steps_over_deleted_documents"],
+    ),
+    (How::SortsByLetters, &["documents::pages_are_in_the_order_of_the_keys_as_bytes"]),
+    (
+        How::ListsOnePage,
+        &[
+            "documents::pages_are_in_the_order_of_the_keys_as_bytes",
+            "documents::a_listing_steps_over_deleted_documents",
+        ],
+    ),
+    (
+        How::HidesDeletedTooLate,
+        &["documents::a_listing_steps_over_deleted_documents", "documents::logs_have_documents_of_their_own"],
+    ),
+    (How::MixesDocumentTenants, &["documents::tenants_are_apart", "history::histories_are_in_the_order_of_the_keys"]),
+    (
+        How::ReadsTheLiveOne,
+        &["documents::a_generation_can_be_read_by_its_number", "generations::versions_have_their_own_live_generation"],
+    ),
+    (
+        How::KeepsNothing,
+        &["history::the_base_is_the_newest_that_lies_within", "history::logs_have_histories_of_their_own"],
+    ),
+    (
+        How::HistoryWithoutCurrent,
+        &["history::kept_versions_come_before_the_current_one", "history::logs_have_histories_of_their_own"],
+    ),
+    (
+        How::HistoryWithoutBase,
+        &["history::a_history_begins_with_its_base", "history::a_history_goes_on_after_a_position"],
+    ),
+    (
+        How::HistoryFromTheOldestBase,
+        &["history::a_history_begins_with_its_base", "history::a_history_goes_on_after_a_position"],
+    ),
+    (How::HistoryIncludesAfter, &["history::a_history_goes_on_after_a_position"]),
+    (How::HistoryIgnoresLimits, &["history::a_history_goes_on_after_a_position"]),
+    (How::HistorySortsAnswers, &["history::histories_are_in_the_order_of_the_keys"]),
+    (How::KeepsTheFirst, &["history::a_version_kept_again_is_replaced"]),
+];
