@@ -5,6 +5,8 @@
 //! document was deleted or else 1 + the length of its body, and that. All numbers in LEB128
 //! (<https://en.wikipedia.org/wiki/LEB128>).
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use chrono::DateTime;
 use factum::{Bounds, Document, DocumentKey, LogId, Position, Positions, Version};
@@ -22,24 +24,34 @@ pub(crate) struct Packed {
 }
 
 /// Packs what a commit keeps, by key.
-pub(crate) fn pack(mut kept: Vec<(DocumentKey, Document)>) -> Vec<Packed> {
-    kept.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.bounds.position.cmp(&y.bounds.position)));
-    let mut rows: Vec<Packed> = Vec::new();
+pub(crate) fn pack(kept: &[(DocumentKey, Document)]) -> Vec<Packed> {
+    let mut by_key: HashMap<&DocumentKey, Vec<&Document>> = HashMap::new();
     for (key, document) in kept {
-        let position = document.bounds.position;
-        match rows.last_mut() {
-            Some(row) if row.key == key && row.versions.len() < ROW_BYTES => {
-                row.last = position;
-                put(&mut row.versions, &document);
-            }
-            _ => {
-                let mut versions = Vec::new();
-                put(&mut versions, &document);
-                rows.push(Packed { key, first: position, last: position, versions });
-            }
-        }
+        by_key.entry(key).or_default().push(document);
+    }
+    let mut by_key: Vec<_> = by_key.into_iter().collect();
+    by_key.sort_unstable_by_key(|(key, _)| *key);
+    let mut rows = Vec::with_capacity(by_key.len());
+    for (key, mut documents) in by_key {
+        // Mostly they come so.
+        documents.sort_by_key(|document| document.bounds.position);
+        pack_one(key, &documents, &mut rows);
     }
     rows
+}
+
+fn pack_one(key: &DocumentKey, mut documents: &[&Document], rows: &mut Vec<Packed>) {
+    while let [first, ..] = documents {
+        let (first, mut last, mut versions) = (first.bounds.position, first.bounds.position, Vec::new());
+        while let [document, rest @ ..] = documents
+            && versions.len() < ROW_BYTES
+        {
+            put(&mut versions, document);
+            last = document.bounds.position;
+            documents = rest;
+        }
+        rows.push(Packed { key: key.clone(), first, last, versions });
+    }
 }
 
 fn put(bytes: &mut Vec<u8>, document: &Document) {
@@ -145,7 +157,7 @@ mod tests {
         #[test]
         fn what_is_packed_comes_out_by_key_and_position(kept in documents()) {
             let mut out = Vec::new();
-            for row in pack(kept.clone()) {
+            for row in pack(&kept) {
                 let versions = unpack(LogId::FIRST, &row.versions).unwrap();
                 prop_assert_eq!(versions.first().unwrap().bounds.position, row.first);
                 prop_assert_eq!(versions.last().unwrap().bounds.position, row.last);
@@ -173,7 +185,7 @@ mod tests {
             occurred_at: DateTime::UNIX_EPOCH,
         };
         let document = Document { body: Some(Bytes::from("{}")), bounds, positions: Positions::default() };
-        let row = pack(vec![(key, document)]).remove(0);
+        let row = pack(&[(key, document)]).remove(0);
         for len in 1..row.versions.len() {
             assert_eq!(unpack(LogId::FIRST, &row.versions[..len]), None, "{len} bytes were taken");
         }

@@ -41,8 +41,8 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     pub(crate) fn new(mut commit: Commit) -> Self {
-        commit.documents.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let kept = pack(std::mem::take(&mut commit.kept));
+        commit.documents.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let kept = pack(&std::mem::take(&mut commit.kept));
         Self { commit, kept }
     }
 
