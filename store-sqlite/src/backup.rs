@@ -84,3 +84,7 @@ fn publish(part: &Path, file: &Path) -> std::io::Result<()> {
         None => Ok(()),
     }
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/backup.md")]
+struct BackupPage;

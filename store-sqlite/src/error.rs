@@ -182,6 +182,9 @@ pub enum BackupError {
 
 /// What kind of trouble an error of SQLite's is.
 fn kind(error: &rusqlite::Error) -> FaultKind {
+    if let rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..) = error {
+        return FaultKind::Corrupt;
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => FaultKind::Unavailable,
         Some(ErrorCode::DiskFull) => FaultKind::Full,

@@ -12,8 +12,10 @@ use crate::job::Failed;
 use crate::row::{Head, Page, RowError};
 use crate::tags::TagWalk;
 
-/// How many rows a page looks at, at least, before it gives what it has: a filter that matches little moves on.
+/// How many rows a page looks at before it gives what it has, so that a filter that matches little moves on: at least
+/// this, and as many as events were asked for, up to a bound.
 const LOOK: usize = 10_000;
+const LOOK_AT_MOST: usize = 100_000;
 
 type Answer<T> = Result<T, Failed<ReadError>>;
 
@@ -96,7 +98,7 @@ fn log_by_scan(conn: &Connection, read: &ReadLog) -> Answer<LogPage> {
         Direction::Backward => scan.query(params![read.after.as_i64()])?,
     };
     let by_tag = read.filter.items().iter().any(|item| !item.tags().is_empty());
-    let look = LOOK.max(read.limit.events);
+    let look = read.limit.events.clamp(LOOK, LOOK_AT_MOST);
     let mut page = Page::new(read.limit.events);
     let (mut looked_at, mut looked, mut end) = (None, 0, true);
     while let Some(row) = rows.next()? {

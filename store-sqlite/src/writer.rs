@@ -178,6 +178,7 @@ impl Group<'_> {
     fn commit(&mut self, mut jobs: Vec<Box<dyn Job>>) {
         let began = Instant::now();
         let size = jobs.len();
+        let _span = tracing::debug_span!("commit", store = %self.file.display(), jobs = size).entered();
         match self.attempt(&mut jobs) {
             Ok(()) => self.answer(jobs),
             // Whoever cannot even begin holds up nobody a second time.
