@@ -14,6 +14,11 @@ pub(crate) use page::{Page, Stopped, Why, catching};
 /// How much memory a fold may hold on to between pages, in bytes, by its own estimate.
 const CACHE_BYTES: usize = 64 << 20;
 
+/// How many bytes of kept versions wait for a commit, at most and at least, and how many of each changed document.
+const KEPT_BYTES: usize = 8 << 20;
+const FEW_KEPT_BYTES: usize = 1 << 20;
+const VERSIONS_EACH: usize = 4;
+
 /// Folds the events of one log into documents in memory, until what has changed is taken for a commit.
 pub(crate) struct Fold<P: Projection> {
     projection: Arc<P>,
@@ -26,7 +31,8 @@ pub(crate) struct Fold<P: Projection> {
     ends: Vec<usize>,
     /// Changed since the last commit.
     dirty: Vec<u32>,
-    /// What the versions take that are to be kept with the next commit.
+    /// How many versions are to be kept with the next commit, and what they take.
+    kept: usize,
     kept_bytes: usize,
     scratch: Vec<u8>,
 }
@@ -51,6 +57,7 @@ impl<P: Projection> Fold<P> {
             places: Vec::new(),
             ends: Vec::new(),
             dirty: Vec::new(),
+            kept: 0,
             kept_bytes: 0,
             scratch: Vec::new(),
         }
@@ -139,6 +146,7 @@ impl<P: Projection> Fold<P> {
                     .as_ref()
                     .is_some_and(|trace| interval::<P>(trace.bounds.position) < interval::<P>(event.position));
                 if crosses {
+                    self.kept += 1;
                     self.kept_bytes += entry.keep(&mut self.scratch).map_err(|error| unserializable(&error))?;
                 }
                 let applied = self.projection.try_apply(entry.key.key(), &mut entry.content, event);
@@ -160,9 +168,11 @@ impl<P: Projection> Fold<P> {
         Ok(())
     }
 
-    /// How much the versions take that are to be kept with the next commit, in bytes.
-    pub(crate) fn kept_bytes(&self) -> usize {
-        self.kept_bytes
+    /// Whether enough versions wait to be kept. A commit writes each changed document once, so it pays to wait for
+    /// several versions of each; what that takes depends on how many documents there are, not on how long the log is.
+    pub(crate) fn has_much_to_keep(&self) -> bool {
+        self.kept_bytes >= KEPT_BYTES
+            || (self.kept_bytes >= FEW_KEPT_BYTES && self.kept >= VERSIONS_EACH * self.dirty.len())
     }
 
     /// Whether it holds as many documents as it may: once they are written, it forgets them.
@@ -197,7 +207,7 @@ impl<P: Projection> Fold<P> {
                 self.cache.resize(place, size);
             }
         }
-        self.kept_bytes = 0;
+        (self.kept, self.kept_bytes) = (0, 0);
         if self.cache.bytes() > CACHE_BYTES {
             self.cache.clear();
         }

@@ -184,9 +184,8 @@ impl<'a, P: Projection> Rebuild<'a, P> {
         log.folded = Some(reached);
         log.events_waiting += events;
         self.events += events;
-        let due = log.fold.kept_bytes() >= self.options.commit_bytes
-            || log.events_waiting >= self.options.commit_events
-            || log.fold.is_large();
+        let due =
+            log.fold.has_much_to_keep() || log.events_waiting >= self.options.commit_events || log.fold.is_large();
         if due { self.write(n).await } else { Ok(()) }
     }
 

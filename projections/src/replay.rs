@@ -17,14 +17,13 @@ use crate::projector::Projector;
 pub struct ReplayOptions {
     pub(crate) page_events: usize,
     pub(crate) commit_events: u64,
-    pub(crate) commit_bytes: usize,
     pub(crate) keep_old: bool,
 }
 
 impl ReplayOptions {
-    /// The defaults: pages of 10,000 events, a commit every 250,000 events or 8 MiB of kept versions; the old generation is dropped.
+    /// The defaults: pages of 1,000 events, a commit at least every 250,000 events; the old generation is dropped.
     pub fn new() -> Self {
-        Self { page_events: 10_000, commit_events: 250_000, commit_bytes: 8 << 20, keep_old: false }
+        Self { page_events: 1_000, commit_events: 250_000, keep_old: false }
     }
 
     /// Keeps the generation that was replaced, so that page tokens of it stay good until it is dropped.
