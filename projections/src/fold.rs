@@ -229,8 +229,10 @@ pub(crate) fn decode_document<D: serde::de::DeserializeOwned>(
     key: &DocumentKey,
     body: &[u8],
 ) -> Result<D, ReadModelError> {
-    serde_json::from_slice(body).map_err(|error| ReadModelError::Damaged {
-        projection: projection.clone(),
-        what: format!("the document {:?} is not what this code writes ({error}); or raise its VERSION", key.key()),
+    serde_json::from_slice(body).map_err(|error| {
+        // serde's own words would quote the document.
+        let place = format!("line {} column {}", error.line(), error.column());
+        let what = format!("the document {:?} is not what this version of the code writes, at {place}", key.key());
+        ReadModelError::Damaged { projection: projection.clone(), what }
     })
 }
