@@ -20,3 +20,6 @@ mod time_travel {}
 
 #[doc = include_str!("../../../docs/writing-a-store.md")]
 mod writing_a_store {}
+
+#[doc = include_str!("../../../docs/backup.md")]
+mod backup {}
