@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -13,15 +13,12 @@ use factum::EventStore;
 use factum::{Append, Condition};
 use factum_sqlite::SqliteStore;
 
+/// Where it is set, the test below is the process that is killed.
 const FILE: &str = "FACTUM_SQLITE_CRASH_FILE";
+const TEST: &str = "what_a_killed_process_was_answered_is_there";
 
-/// Not a test by itself: what the killed process runs. It says each append that it was answered, and never ends.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "run by the test below, as a process of its own"]
-async fn child_appends_until_it_is_killed() {
-    let Ok(file) = std::env::var(FILE) else {
-        return;
-    };
+/// What the killed process does. It says each append that it was answered, and never ends.
+async fn append_until_killed(file: &str) {
     let store = Arc::new(SqliteStore::open(file).unwrap());
     let tasks = (0..8).map(|writer| {
         let store = Arc::clone(&store);
@@ -32,7 +29,7 @@ async fn child_appends_until_it_is_killed() {
                 let append = append.and(stream(format!("{writer}-too")), Condition::Any, vec![event()]);
                 let done = store.append(append).await.unwrap();
                 let version = done.version(&stream(writer)).unwrap();
-                writeln!(std::io::stdout(), "answered {writer} {version}").unwrap();
+                println!("answered {writer} {version}");
             }
         })
     });
@@ -44,7 +41,7 @@ async fn child_appends_until_it_is_killed() {
 /// Runs it until it has been answered this many appends, kills it, and gives what it was answered.
 fn run_and_kill(file: &Path, appends: usize) -> Vec<(String, u64)> {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "child_appends_until_it_is_killed", "--nocapture"])
+        .args(["--exact", TEST, "--nocapture"])
         .env(FILE, file)
         .stdout(Stdio::piped())
         .spawn()
@@ -68,8 +65,11 @@ fn run_and_kill(file: &Path, appends: usize) -> Vec<(String, u64)> {
     answered
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_process_was_answered_is_there() {
+    if let Ok(file) = std::env::var(FILE) {
+        return append_until_killed(&file).await;
+    }
     let (_directory, file) = place();
     let mut before = 0;
     for appends in [1, 40, 150] {
