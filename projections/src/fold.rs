@@ -119,7 +119,7 @@ impl<P: Projection> Fold<P> {
             let Some(Document { body, bounds, positions }) = document else { continue };
             let content = body.as_deref().map(|body| self.decode_document(key, body)).transpose()?;
             let size = body.map_or(0, |body| body.len());
-            self.cache.fill(place, content, Trace { bounds, positions }, size);
+            self.cache.fill(place, content, Trace::loaded(bounds, positions), size);
         }
         Ok(())
     }
@@ -141,10 +141,10 @@ impl<P: Projection> Fold<P> {
         for (event, end) in page.events.iter().zip(&self.ends) {
             for place in &self.places[begin..*end] {
                 let entry = self.cache.entry(*place);
-                let crosses = entry
-                    .trace
-                    .as_ref()
-                    .is_some_and(|trace| interval::<P>(trace.bounds.position) < interval::<P>(event.position));
+                let crosses = entry.trace.as_ref().is_some_and(|trace| {
+                    trace.events() >= P::KEEP_AFTER
+                        && interval::<P>(trace.bounds.position) < interval::<P>(event.position)
+                });
                 if crosses {
                     self.kept += 1;
                     self.kept_bytes += entry.keep(&mut self.scratch).map_err(|error| unserializable(&error))?;

@@ -9,6 +9,7 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::await_holding_lock))]
 
+mod ahead;
 mod documents;
 mod drive;
 mod error;

@@ -69,6 +69,10 @@ pub trait Projection: Send + Sync + 'static {
     /// one makes looking at the past cheaper and the read model larger.
     const KEEP_EVERY: u64 = 10_000;
 
+    /// How many events a document must have had since its last kept version for another to be worth keeping. Without
+    /// it, a read model of many quiet documents would keep nearly one version for each event.
+    const KEEP_AFTER: usize = 16;
+
     /// The events: one event enum, or several through [`event_set!`](factum::event_set).
     type Event: EventSet;
 

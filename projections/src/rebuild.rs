@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use factum::{
     Checkpoint, CommitError, Cursor, EventStore, Failure, Generation, LogId, LogPage, Mark, PageLimit, Position,
-    ProjectedError, ReadError, ReadLog, ReadModelError, Switch, SwitchError,
+    Projected, ProjectedError, ReadLog, ReadModelError, Switch, SwitchError,
 };
 use futures_util::future::{BoxFuture, MaybeDone, maybe_done};
 use futures_util::poll;
 
+use crate::ahead::Ahead;
 use crate::documents::Documents;
 use crate::drive::{Driven, ground};
 use crate::error::ReplayError;
@@ -135,37 +136,25 @@ impl<'a, P: Projection> Rebuild<'a, P> {
     }
 
     async fn fold_log(&mut self, n: usize, progress: Progress<'_>) -> Result<(), ReplayError> {
-        let documents = self.documents;
-        let read_error = |source| ReplayError::Events { projection: documents.name.clone(), source };
-        let mut page = self.read(n, self.logs[n].position()).await.map_err(read_error)?;
-        loop {
-            let LogPage { events, reached, end } = page;
+        let mut pages = Ahead::new(self.store, self.read(n));
+        while let Some(page) = pages.next().await {
+            let events = |source| ReplayError::Events { projection: self.documents.name.clone(), source };
+            let LogPage { events, reached, end } = page.map_err(events)?;
             let Some(reached) = reached.filter(|mark| mark.position > self.logs[n].position()) else { break };
-            let mut ahead = std::pin::pin!(maybe_done(self.read(n, reached.position)));
-            if !end {
-                // Begins to read; the store goes on by itself while this page is folded.
-                let _ = poll!(ahead.as_mut());
-            }
-            self.fold_page(n, Page::decode::<P>(events), reached).await?;
+            let page = Page::decode::<P>(events);
+            pages.look().await;
+            self.fold_page(n, page, reached).await?;
             self.report_progress(end, progress).await?;
-            if end {
-                break;
-            }
+            pages.look().await;
             yield_now().await;
-            ahead.as_mut().await;
-            page = match ahead.take_output() {
-                Some(page) => page.map_err(read_error)?,
-                None => break,
-            };
         }
         self.write(n).await
     }
 
-    fn read(&self, n: usize, after: Position) -> BoxFuture<'a, Result<LogPage, ReadError>> {
-        use factum::Projected;
+    fn read(&self, n: usize) -> ReadLog {
         let limit = PageLimit::events(self.options.page_events).with_bytes(16 << 20);
-        let read = ReadLog::after(self.logs[n].log, after).filter(self.documents.filter().clone()).limit(limit);
-        self.store.read_log(read)
+        let log = &self.logs[n];
+        ReadLog::after(log.log, log.position()).filter(self.documents.filter().clone()).limit(limit)
     }
 
     async fn fold_page(&mut self, n: usize, mut page: Page<P::Event>, reached: Mark) -> Result<(), ReplayError> {

@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use proptest::prelude::*;
 
 fn projector<const KEEP: u64>(store: &Arc<MemoryStore>) -> Projector {
-    Projector::new(store.clone(), store.clone()).with(Balances::<KEEP>).with(Turnover::<KEEP>)
+    Projector::new(store.clone(), store.clone()).with(Balances::<KEEP, 2>).with(Turnover::<KEEP>)
 }
 
 async fn replay(projector: &Projector, name: &str) -> ReplayReport {
@@ -117,7 +117,7 @@ async fn replaying_an_empty_store_ends_at_once() {
     let store = bank(2);
     let report = replay(&projector::<5>(&store), "balances").await;
     assert_eq!((report.events, report.generation), (0, Generation(2)));
-    assert_eq!(projector::<5>(&store).read_model::<Balances<5>>().get("1").await.unwrap().document, None);
+    assert_eq!(projector::<5>(&store).read_model::<Balances<5, 2>>().get("1").await.unwrap().document, None);
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ async fn a_page_token_stays_in_its_generation_and_expires_with_it() {
     }
     let projector = projector::<5>(&store);
     projector.catch_up().await.unwrap();
-    let balances = projector.read_model::<Balances<5>>();
+    let balances = projector.read_model::<Balances<5, 2>>();
     let first = balances.list(PageRequest::first(2)).await.unwrap();
     projector.replay("balances", ReplayOptions::new().keep_old(), |_| {}).await.unwrap();
     let token = first.next.unwrap();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use common::*;
-use factum::{At, Cursor, EventStore, Position, Tenant, Version};
+use factum::{At, Cursor, EventStore, Generation, Position, Tenant, Version};
 use factum_memory::MemoryStore;
 use factum_projections::{DocumentError, Entry, PageRequest, Projection, Projector, ProjectorOptions, ReadModel};
 use futures_util::TryStreamExt;
@@ -75,15 +75,15 @@ async fn check<P: Projection<Document = Balance>>(
     Ok(())
 }
 
-async fn exact<const KEEP: u64>(
+async fn exact<const KEEP: u64, const AFTER: usize>(
     store: Arc<MemoryStore>,
     history: Vec<Happening>,
     at: At,
     limit: usize,
 ) -> Result<(), TestCaseError> {
     let projector = Projector::new(store.clone(), store.clone())
-        .with(Balances::<KEEP>)
-        .with(Turnover::<KEEP>)
+        .with(Balances::<KEEP, AFTER>)
+        .with(Turnover::<KEEP, AFTER>)
         .options(ProjectorOptions::new().pages(1, 4));
     let (early, late) = history.split_at(history.len() / 3);
     record_all(&*store, early).await;
@@ -92,8 +92,8 @@ async fn exact<const KEEP: u64>(
     for done in projector.catch_up().await.unwrap() {
         done.result.unwrap();
     }
-    check(Balances::<KEEP>, &projector, &store, &at, limit).await?;
-    check(Turnover::<KEEP>, &projector, &store, &at, limit).await
+    check(Balances::<KEEP, AFTER>, &projector, &store, &at, limit).await?;
+    check(Turnover::<KEEP, AFTER>, &projector, &store, &at, limit).await
 }
 
 proptest! {
@@ -101,17 +101,17 @@ proptest! {
 
     #[test]
     fn time_travel_is_exact_in_one_log(history in history(80), at in moments(82, 1), limit in 1usize..5) {
-        block_on(exact::<5>(bank(1), history, at, limit))?;
+        block_on(exact::<5, 2>(bank(1), history, at, limit))?;
     }
 
     #[test]
     fn time_travel_is_exact_in_several_logs(history in history(80), at in moments(30, 3), limit in 1usize..5) {
-        block_on(exact::<3>(bank(3), history, at, limit))?;
+        block_on(exact::<3, 1>(bank(3), history, at, limit))?;
     }
 
     #[test]
     fn time_travel_is_exact_where_every_change_is_kept(history in history(40), at in moments(42, 1)) {
-        block_on(exact::<1>(bank(1), history, at, 100))?;
+        block_on(exact::<1, 1>(bank(1), history, at, 100))?;
     }
 }
 
@@ -132,6 +132,21 @@ async fn an_answer_reads_no_more_events_than_lie_between_two_kept_versions() {
     }
     let version = At::Version(Version::new(50).unwrap());
     assert_eq!(balances.get_at("1", version).await.unwrap().document.unwrap().cents, 49);
+}
+
+#[tokio::test]
+async fn a_quiet_document_is_kept_only_once_enough_has_happened_to_it() {
+    let store = bank(1);
+    for account in (0..4).cycle().take(400) {
+        record(&*store, &Happening { account, tenant: false, event: AccountEvent::Opened, day: None }).await;
+    }
+    let projector = Projector::new(store.clone(), store.clone()).with(Balances::<10, 16>);
+    projector.catch_up().await.unwrap();
+    for versions in dump(&store, "balances", Generation(1), &Tenant::default()).await.values() {
+        let (current, kept) = versions.split_last().unwrap();
+        assert!(!kept.is_empty() && kept.iter().all(|kept| (16..20).contains(&kept.positions.iter().count())));
+        assert!(current.positions.iter().count() < 20);
+    }
 }
 
 #[tokio::test]

@@ -11,19 +11,32 @@ use serde::Serialize;
 pub(crate) struct Trace {
     pub(crate) bounds: Bounds,
     /// The positions of its events since the version that was kept before it.
-    pub(crate) positions: Positions,
+    positions: Positions,
+    /// How many these are.
+    events: usize,
 }
 
 impl Trace {
+    pub(crate) fn loaded(bounds: Bounds, positions: Positions) -> Self {
+        let events = positions.iter().count();
+        Self { bounds, positions, events }
+    }
+
     pub(crate) fn of<E>(event: &Recorded<E>) -> Self {
         let mut positions = Positions::default();
         positions.push(event.position);
-        Self { bounds: bounds_of(event), positions }
+        Self { bounds: bounds_of(event), positions, events: 1 }
     }
 
     pub(crate) fn add<E>(&mut self, event: &Recorded<E>) {
         self.bounds = self.bounds.and(bounds_of(event));
         self.positions.push(event.position);
+        self.events += 1;
+    }
+
+    /// How many events it has had since the version that was kept before it.
+    pub(crate) fn events(&self) -> usize {
+        self.events
     }
 }
 
@@ -68,6 +81,7 @@ impl<D: Serialize> Entry<D> {
         let body = self.body(scratch)?;
         let Some(trace) = &mut self.trace else { return Ok(0) };
         let document = Document { body, bounds: trace.bounds, positions: std::mem::take(&mut trace.positions) };
+        trace.events = 0;
         let size = std::mem::size_of::<(DocumentKey, Document)>() + stored_size(&document);
         self.kept.push(document);
         Ok(size)

@@ -40,11 +40,12 @@ pub struct Balance {
 }
 
 /// Per account; an account that was never opened has no balance, and a closed one is deleted.
-pub struct Balances<const KEEP: u64 = 5>;
+pub struct Balances<const KEEP: u64 = 5, const AFTER: usize = 1>;
 
-impl<const KEEP: u64> Projection for Balances<KEEP> {
+impl<const KEEP: u64, const AFTER: usize> Projection for Balances<KEEP, AFTER> {
     const NAME: &'static str = "balances";
     const KEEP_EVERY: u64 = KEEP;
+    const KEEP_AFTER: usize = AFTER;
     type Event = AccountEvent;
     type Document = Balance;
 
@@ -68,11 +69,12 @@ impl<const KEEP: u64> Projection for Balances<KEEP> {
 }
 
 /// Per month and over all: an event changes two documents, and a document has events of many streams.
-pub struct Turnover<const KEEP: u64 = 5>;
+pub struct Turnover<const KEEP: u64 = 5, const AFTER: usize = 1>;
 
-impl<const KEEP: u64> Projection for Turnover<KEEP> {
+impl<const KEEP: u64, const AFTER: usize> Projection for Turnover<KEEP, AFTER> {
     const NAME: &'static str = "turnover";
     const KEEP_EVERY: u64 = KEEP;
+    const KEEP_AFTER: usize = AFTER;
     type Event = AccountEvent;
     type Document = Balance;
 
