@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::append::{at, column, tenant_column};
 use crate::job::Failed;
+use crate::readers::Moment;
 use crate::row::{Head, Page, RowError};
 use crate::tags::TagWalk;
 
@@ -77,7 +78,7 @@ fn stream_page(mut rows: Rows<'_>, limit: PageLimit) -> Answer<StreamPage> {
 pub(crate) fn log(conn: &Connection, read: &ReadLog) -> Answer<LogPage> {
     only_log(read.log)?;
     // One moment for the page and for how far it has looked.
-    let moment = conn.unchecked_transaction()?;
+    let moment = Moment::of(conn)?;
     let from = match read.direction {
         Direction::Forward => read.after.as_i64().saturating_add(1),
         Direction::Backward => read.after.as_i64() - 1,

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::append::{at, tenant_column};
 use crate::job::Failed;
 use crate::kept::unpack;
+use crate::readers::Moment;
 
 type Answer<T> = Result<T, Failed<ReadModelError>>;
 
@@ -180,7 +181,7 @@ fn existing(conn: &Connection, projection: &ProjectionName, generation: Generati
 }
 
 pub(crate) fn checkpoint(conn: &Connection, shard: &Shard) -> Answer<Checkpoint> {
-    let moment = conn.unchecked_transaction()?;
+    let moment = Moment::of(conn)?;
     let generation = existing(&moment, &shard.projection, shard.generation)?;
     Ok(checkpoint_of(&moment, generation.id, shard)?)
 }
@@ -212,7 +213,7 @@ fn document(row: &rusqlite::Row<'_>) -> rusqlite::Result<Document> {
 
 /// The current documents with these keys, deleted ones too.
 pub(crate) fn load(conn: &Connection, shard: &Shard, keys: &[DocumentKey]) -> Answer<Vec<Option<Document>>> {
-    let moment = conn.unchecked_transaction()?;
+    let moment = Moment::of(conn)?;
     let generation = existing(&moment, &shard.projection, shard.generation)?;
     let mut select = moment.prepare_cached(include_str!("sql/load_document.sql"))?;
     let mut one = |key: &DocumentKey| current(&mut select, generation.id, key, shard.log);
@@ -230,7 +231,7 @@ fn current(
 }
 
 pub(crate) fn get(conn: &Connection, target: &ReadTarget, keys: &[DocumentKey]) -> Answer<Found> {
-    let moment = conn.unchecked_transaction()?;
+    let moment = Moment::of(conn)?;
     let (generation, read) = resolve(&moment, target)?;
     let mut select = moment.prepare_cached(include_str!("sql/get_documents.sql"))?;
     let mut documents = Vec::with_capacity(keys.len());
@@ -242,7 +243,7 @@ pub(crate) fn get(conn: &Connection, target: &ReadTarget, keys: &[DocumentKey]) 
 }
 
 pub(crate) fn list(conn: &Connection, list: &ListDocuments) -> Answer<DocumentPage> {
-    let moment = conn.unchecked_transaction()?;
+    let moment = Moment::of(conn)?;
     let (generation, read) = resolve(&moment, &list.target)?;
     let mut select = moment.prepare_cached(include_str!("sql/list_documents.sql"))?;
     let after = list.after.as_deref().unwrap_or_default();
@@ -268,7 +269,7 @@ pub(crate) fn list(conn: &Connection, list: &ListDocuments) -> Answer<DocumentPa
 }
 
 pub(crate) fn history(conn: &Connection, read: &ReadHistory) -> Answer<Vec<Vec<Document>>> {
-    let moment = conn.unchecked_transaction()?;
+    let moment = Moment::of(conn)?;
     let (generation, _) = resolve(&moment, &read.target)?;
     read.keys.iter().map(|key| versions(&moment, generation, read, key)).collect()
 }
