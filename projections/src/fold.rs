@@ -175,6 +175,11 @@ impl<P: Projection> Fold<P> {
             || (self.kept_bytes >= FEW_KEPT_BYTES && self.kept >= VERSIONS_EACH * self.dirty.len())
     }
 
+    /// How many documents wait to be written.
+    pub(crate) fn changed(&self) -> usize {
+        self.dirty.len()
+    }
+
     /// Whether it holds as many documents as it may: once they are written, it forgets them.
     pub(crate) fn is_large(&self) -> bool {
         self.cache.bytes() > CACHE_BYTES

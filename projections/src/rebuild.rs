@@ -21,6 +21,10 @@ use crate::turns::yield_now;
 /// How often the new generation may be found behind before the live one is held still for the switch.
 const RACES: u32 = 3;
 
+/// A commit waits for this many events of each document that it writes, and for this many in any case.
+const EVENTS_EACH: u64 = 16;
+const COMMIT_EVENTS: u64 = 50_000;
+
 type Writing<'a> = MaybeDone<BoxFuture<'a, Result<(), CommitError>>>;
 
 pub(crate) struct Rebuild<'a, P: Projection> {
@@ -173,8 +177,10 @@ impl<'a, P: Projection> Rebuild<'a, P> {
         log.folded = Some(reached);
         log.events_waiting += events;
         self.events += events;
-        let due =
-            log.fold.has_much_to_keep() || log.events_waiting >= self.options.commit_events || log.fold.is_large();
+        // Early enough that the memory of a long replay is that of a short one, late enough that a document is written
+        // once for many of its events.
+        let enough = (EVENTS_EACH * log.fold.changed() as u64).max(COMMIT_EVENTS).min(self.options.commit_events);
+        let due = log.fold.has_much_to_keep() || log.events_waiting >= enough || log.fold.is_large();
         if due { self.write(n).await } else { Ok(()) }
     }
 

@@ -21,7 +21,8 @@ pub struct ReplayOptions {
 }
 
 impl ReplayOptions {
-    /// The defaults: pages of 1,000 events, a commit at least every 250,000 events; the old generation is dropped.
+    /// The defaults: pages of 1,000 events, a commit after 50,000 events, or 16 for each document that changed if that is more, and 250,000
+    /// at most; the old generation is dropped.
     pub fn new() -> Self {
         Self { page_events: 1_000, commit_events: 250_000, keep_old: false }
     }
