@@ -189,6 +189,17 @@ macro_rules! __every_check {
                 logs_have_histories_of_their_own,
                 a_version_kept_again_is_replaced,
             }
+            users::decide_across {
+                racing_decisions_never_break_their_rule,
+                an_unrelated_boundary_is_no_conflict,
+                whoever_repeats_gets_the_first_outcome,
+                racing_repetitions_take_one_seat,
+                a_key_belongs_to_the_tenant_of_the_decision,
+                a_lost_answer_is_no_repetition,
+                what_is_no_longer_so_called_is_found,
+                an_empty_decision_records_nothing,
+                a_boundary_of_all_logs_is_refused_where_there_are_several,
+            }
             users::repository {
                 what_was_executed_is_loaded,
                 racing_commands_are_all_decided_on_fresh_state,

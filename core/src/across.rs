@@ -9,7 +9,7 @@ use crate::event::{Event, EventType, NewEvent, Recorded, RecordedEvent};
 use crate::place::Cursor;
 use crate::query::Query;
 use crate::read::ReadLog;
-use crate::repository::{ExecuteError, LoadError};
+use crate::repository::{ExecuteError, LoadError, is_own};
 use crate::retry::Retry;
 use crate::store::{AppendError, EventStore};
 use crate::stream::StreamId;
@@ -182,7 +182,9 @@ where
     E: std::error::Error + 'static,
     D: FnMut(&M) -> Result<Decision, E> + Send,
 {
-    let keyed = context.keyed("across");
+    // A key belongs to the tenant of the decision, as it does for an aggregate: two tenants may use the same.
+    let tenant = model.query().tenant().cloned().unwrap_or_default();
+    let keyed = context.keyed("across").map(|keyed| keyed.in_tenant(&tenant));
     if let Some(keyed) = &keyed
         && let Some(remembered) = store.outcome(&keyed.key).await?
     {
@@ -191,6 +193,8 @@ where
         }
         return first_outcome(Appended::new(remembered.outcome, true), keyed);
     }
+    // Whether an answer was lost, and the first event of each append whose answer was.
+    let (mut unknown, mut lost) = (false, Vec::new());
     let mut attempt = 0;
     loop {
         attempt += 1;
@@ -210,16 +214,27 @@ where
         if append.events() > 0 {
             append.query_condition = Some(boundary);
         }
+        let first = append.writes.first().and_then(|write| write.events.first()).map(|event| event.id);
         match store.append(append).await {
             Ok(appended) if !appended.already => {
                 return refusal.map_or(Ok(appended), |refusal| Err(ExecuteError::Refused(refusal)));
             }
-            Ok(appended) => match &keyed {
-                Some(keyed) => return first_outcome(appended, keyed),
-                None => return Ok(appended),
-            },
+            Ok(mut appended) => {
+                appended.already = !unknown || !is_own(&**store, &lost, &appended).await;
+                return match &keyed {
+                    Some(keyed) => first_outcome(appended, keyed),
+                    None => Ok(appended),
+                };
+            }
             // With a key the store itself tells whether the first one was recorded.
-            Err(AppendError::Unknown(_)) if keyed.is_some() && retry.again(attempt).await => {}
+            Err(AppendError::Unknown(_)) if keyed.is_some() && retry.again(attempt).await => {
+                unknown = true;
+                lost.extend(first);
+            }
+            // That this one was not done says nothing of the one before it.
+            Err(AppendError::NotDone(fault)) if unknown => {
+                return Err(ExecuteError::Append(AppendError::Unknown(fault)));
+            }
             Err(error) if error.is_conflict() && retry.again(attempt).await => {
                 metrics::counter!("factum_conflicts_total", "category" => "across").increment(1);
             }

@@ -236,7 +236,7 @@ impl UpcastError {
 
 impl From<serde_json::Error> for UpcastError {
     fn from(error: serde_json::Error) -> Self {
-        Self::new(error.to_string())
+        Self::new(de::without_values(&error.to_string()))
     }
 }
 

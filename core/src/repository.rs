@@ -23,6 +23,7 @@ use crate::stream::{StreamId, Tenant};
 
 pub use error::{ExecuteError, LoadError};
 pub use execute::Executed;
+pub(crate) use execute::is_own;
 pub use load::Loaded;
 
 /// The aggregates of one type in a store.

@@ -182,19 +182,21 @@ impl Follower {
         }
     }
 
-    /// Reads one page of each log; waits if every log is at its end.
+    /// Reads one page of each log; waits if every log is at its end, or none has moved whatever its page says.
     async fn fill(&mut self) -> Result<(), ReadError> {
-        let mut at_end = true;
+        let (mut at_end, mut moved) = (true, false);
         for log in &self.logs {
-            let read = ReadLog::after(*log, self.cursor.get(*log)).filter(self.wanted.filter.clone());
+            let after = self.cursor.get(*log);
+            let read = ReadLog::after(*log, after).filter(self.wanted.filter.clone());
             let page = self.wanted.store.read_log(read.limit(self.wanted.page)).await?;
-            if let Some(reached) = page.reached {
+            if let Some(reached) = page.reached.filter(|reached| reached.position > after) {
                 self.cursor.set(*log, reached.position);
+                moved = true;
             }
             at_end &= page.end;
             self.buffer.extend(page.events);
         }
-        if at_end && self.buffer.is_empty() {
+        if self.buffer.is_empty() && (at_end || !moved) {
             // A ring between the reads above and this line is remembered by the receiver, so it is not missed.
             let rung = std::pin::pin!(self.wakeups.changed());
             if let Either::Left((Err(ended), _)) = future::select(rung, self.wanted.timer.sleep(self.wanted.poll)).await

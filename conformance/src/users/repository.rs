@@ -201,6 +201,8 @@ pub(crate) async fn a_lost_answer_is_found_again(fixture: &Fixture) {
         let done =
             by_key.execute_with(&id, DEPOSIT, context).await.must("executing under a key while answers get lost");
         assert_eq!(done.version, Some(version(2)), "a lost answer was found as another");
+        // What was found under the key was this call's own first try, and was told as a repetition.
+        assert!(!done.already, "a command that was never repeated is told as done already: {lost:?}");
         let found = accounts(fixture).load(&id).await.must("loading");
         assert_eq!(
             found.state,

@@ -18,7 +18,13 @@ pub(crate) const SEVERAL_LOGS: Table = &[
         How::RefusesAny,
         &["logs_apart::streams_spread_over_the_logs_and_stay", "logs_apart::a_key_used_in_another_log_is_reused"],
     ),
-    (How::IgnoresQueryConditions, &["logs_apart::a_query_condition_that_spans_logs_is_refused"]),
+    (
+        How::IgnoresQueryConditions,
+        &[
+            "logs_apart::a_query_condition_that_spans_logs_is_refused",
+            "decide_across::a_boundary_of_all_logs_is_refused_where_there_are_several",
+        ],
+    ),
     (How::IgnoresQueriesOfAllTenants, &["logs_apart::a_query_condition_that_spans_logs_is_refused"]),
     (How::HalfApplies, &["logs_apart::an_append_that_spans_logs_is_refused_whole"]),
     (How::HalfVisible, &["logs_apart::an_append_that_spans_logs_is_refused_whole"]),

@@ -42,7 +42,7 @@ impl From<serde_json::Error> for JoinError {
 }
 
 /// What serde_json says, less the values that it quotes: errors end up in logs, payloads must not.
-fn without_values(message: &str) -> String {
+pub(crate) fn without_values(message: &str) -> String {
     let quotes = ["invalid type: ", "invalid value: ", "unknown variant "];
     let Some(start) = quotes.iter().find(|start| message.starts_with(**start)) else {
         return message.to_owned();

@@ -234,3 +234,13 @@ fn an_old_event_is_brought_to_todays_shape_and_a_bad_one_is_not_skipped() {
     let bad = decode_stored::<Priced>(stored("PaidInCrowns", b"{}")).unwrap_err();
     assert!(matches!(bad, DecodeError::Upcast { .. }), "{bad}");
 }
+
+/// An upcast that reads the old shape with serde and passes its error on told what serde had quoted: errors end up in
+/// logs, payloads must not.
+#[test]
+fn an_upcast_that_fails_quotes_no_payload() {
+    let error = serde_json::from_str::<i64>("\"4711 secret\"").unwrap_err();
+    assert!(error.to_string().contains("4711 secret"), "serde quotes what it read: {error}");
+    let told = UpcastError::from(error).to_string();
+    assert!(told.contains("expected i64") && !told.contains("4711"), "{told}");
+}

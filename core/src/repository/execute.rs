@@ -1,5 +1,6 @@
 //! Commands: load, decide, append; on a conflict decide again.
 
+use super::load::following;
 use super::{ExecuteError, Loaded, Repository};
 use crate::aggregate::Aggregate;
 use crate::append::{Append, Appended, Condition, Keyed, Outcome, Versions};
@@ -7,11 +8,12 @@ use crate::at::Bounds;
 use crate::codec::{EncodeError, encode};
 use crate::context::Context;
 use crate::event::Event;
-use crate::event::NewEvent;
+use crate::event::{NewEvent, RecordedEvent};
+use crate::metadata::EventId;
 use crate::place::{Cursor, Version};
 use crate::read::ReadStream;
 use crate::snapshot::Snapshot;
-use crate::store::{AppendError, ReadError};
+use crate::store::{AppendError, EventStore, ReadError};
 use crate::stream::StreamId;
 
 /// What a command led to.
@@ -25,7 +27,9 @@ pub struct Executed {
     pub outcome: Outcome,
     /// What to wait for, so that a read model shows it.
     pub cursor: Cursor,
-    /// Whether it had been sent before under the same key, so that nothing happened now.
+    /// Whether it had been sent before under the same key, so that nothing happened now. Where an answer was lost and
+    /// this call itself sent the command again, that is no repetition, unless it recorded no events: an empty outcome is
+    /// then told as one that was there already, and a refusal as `RefusedBefore`.
     pub already: bool,
     /// How often it was decided; 0 if its key was known before it was decided at all.
     pub attempts: u32,
@@ -175,6 +179,13 @@ impl<A: Aggregate> Repository<A> {
                         Err(_) => Err(conflict),
                     };
                 }
+                // That this one was not done says nothing of the one before it.
+                Err(AppendError::NotDone(fault)) if unknown => return Err(AppendError::Unknown(fault)),
+                Ok(mut appended) if unknown && appended.already => {
+                    let first = append.writes.first().and_then(|write| write.events.first()).map(|event| event.id);
+                    appended.already = !is_own(&*self.store, first.as_slice(), &appended).await;
+                    return Ok(appended);
+                }
                 other => return other,
             }
         }
@@ -183,9 +194,20 @@ impl<A: Aggregate> Repository<A> {
     /// The answer to an append that was recorded, found by its first event's id at the version that it would have.
     async fn find(&self, append: &Append, loaded: &Loaded<A>) -> Result<Option<Appended>, ReadError> {
         let ids: Vec<_> = append.writes.iter().flat_map(|write| &write.events).map(|event| event.id).collect();
-        let read = ReadStream::new(loaded.stream.clone()).after(loaded.version).limit(ids.len());
-        let events = self.store.read_stream(read).await?.events;
-        let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(None) };
+        let mut read = ReadStream::new(loaded.stream.clone()).after(loaded.version).limit(ids.len());
+        let mut found: Vec<RecordedEvent> = Vec::new();
+        // A page is bounded by bytes too: one need not hold them all.
+        loop {
+            let page = self.store.read_stream(read.clone()).await?;
+            let next = following(read, &page);
+            found.extend(page.events);
+            match next.filter(|_| found.len() < ids.len()) {
+                Some(next) => read = next,
+                None => break,
+            }
+        }
+        found.truncate(ids.len());
+        let (Some(first), Some(last)) = (found.first(), found.last()) else { return Ok(None) };
         if ids.first() != Some(&first.id) {
             return Ok(None);
         }
@@ -247,6 +269,15 @@ impl<A: Aggregate> Repository<A> {
             tracing::warn!(stream = %loaded.stream, %error, "a snapshot could not be saved");
         }
     }
+}
+
+/// Whether what was found under a key is what one of these events began, which the same call had sent: it is then no
+/// repetition of anything. What recorded no events cannot be told apart.
+pub(crate) async fn is_own(store: &dyn EventStore, first: &[EventId], found: &Appended) -> bool {
+    let Outcome::Accepted { log, first: position, .. } = &found.outcome else { return false };
+    // Where that cannot be read, what the key says is still true.
+    let events = store.read_positions(*log, &[*position]).await.unwrap_or_default();
+    events.first().is_some_and(|event| first.contains(&event.id))
 }
 
 fn executed<E: std::error::Error + 'static>(

@@ -148,7 +148,7 @@ impl<A: Aggregate> Repository<A> {
 }
 
 /// What to read after a page.
-fn following(read: ReadStream, page: &StreamPage) -> Option<ReadStream> {
+pub(super) fn following(read: ReadStream, page: &StreamPage) -> Option<ReadStream> {
     let last = page.events.last().filter(|_| !page.end)?;
     Some(read.after(Some(last.version)))
 }

@@ -270,4 +270,19 @@ pub(crate) const EVENTS: Table = &[
     (How::NeverReplacesSnapshots, &["snapshots::one_of_the_same_version_is_replaced"]),
     (How::NeverPrunes, &["snapshots::all_but_the_newest_are_forgotten"]),
     (How::MixesSnapshotSchemas, &["snapshots::keys_are_apart"]),
+    (
+        How::QueryConditionsIncludeTheirCursor,
+        &[
+            "decide_across::racing_decisions_never_break_their_rule",
+            "decide_across::racing_repetitions_take_one_seat",
+            "decide_across::a_lost_answer_is_no_repetition",
+        ],
+    ),
+    (How::IgnoresQueryConditions, &["decide_across::what_is_no_longer_so_called_is_found"]),
+    (How::LosesAppends, &["decide_across::an_unrelated_boundary_is_no_conflict"]),
+    (How::SharesKeysAmongTenants, &["decide_across::a_key_belongs_to_the_tenant_of_the_decision"]),
+    (
+        How::ForgetsRefusals,
+        &["decide_across::whoever_repeats_gets_the_first_outcome", "decide_across::an_empty_decision_records_nothing"],
+    ),
 ];
