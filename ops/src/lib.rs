@@ -53,3 +53,4 @@ mod status;
 mod tests;
 
 pub use args::{OpsCommand, ReplayArgs, StatusArgs};
+pub use report::one_line;

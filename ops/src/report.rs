@@ -2,8 +2,16 @@
 
 use std::error::Error;
 
-/// An error and what its causes say beyond it, in one line.
-pub(crate) fn one_line(error: &dyn Error) -> String {
+/// An error and what its causes say beyond it, in one line: what a command prints of a failure.
+///
+/// ```
+/// use factum::{Fault, FaultKind};
+///
+/// let cause = std::io::Error::other("no room left");
+/// let fault = Fault::caused(FaultKind::Full, "writing to bank.db failed", cause);
+/// assert_eq!(factum_ops::one_line(&fault), "writing to bank.db failed: no room left");
+/// ```
+pub fn one_line(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -1,10 +1,10 @@
 //! What goes wrong, as one line that says what to do.
 
-use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
 use factum::{AppendError, CloseError, EncodeError, ExecuteError, InputError, LoadError, ReadError};
+use factum_ops::one_line;
 use factum_projections::{DocumentError, ProjectorError, ReplayError};
 use factum_sqlite::OpenError;
 use thiserror::Error;
@@ -116,34 +116,5 @@ impl BankError {
     /// All that it says and that its causes add, in one line.
     pub(crate) fn line(&self) -> String {
         one_line(self)
-    }
-}
-
-/// An error and what its causes say beyond it, in one line.
-pub(crate) fn one_line(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use factum::{Fault, FaultKind};
-
-    #[test]
-    fn a_line_holds_every_cause_once() {
-        let io = io::Error::other("disk\nfull");
-        let fault = Fault::caused(FaultKind::Full, "writing to bank.db failed", io);
-        let line = BankError::from(AppendError::NotDone(fault)).line();
-        assert_eq!(line, "the append was not recorded: writing to bank.db failed: disk full");
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use factum::{Context, ExecuteError, Executed, Key, Metadata, Repository};
+use factum_ops::one_line;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -13,7 +14,7 @@ use super::console::Console;
 use super::tally::Tally;
 use super::{BATCH, Read};
 use crate::account::{Account, AccountCommand, Refusal};
-use crate::error::{BankError, one_line};
+use crate::error::BankError;
 use crate::ledger::{LedgerLine, Row};
 
 /// How many accounts have a row in flight: what the store can commit together.
