@@ -183,6 +183,8 @@ impl Group<'_> {
             Ok(()) => self.answer(jobs),
             // Whoever cannot even begin holds up nobody a second time.
             Err((trouble, Stage::Begin)) => jobs.into_iter().for_each(|job| job.failed(&trouble)),
+            // What may have been committed is not done a second time: it would be refused by its own events, or doubled.
+            Err((trouble, Stage::Unknown)) => jobs.into_iter().for_each(|job| job.failed(&trouble)),
             Err((trouble, _)) if size == 1 => jobs.into_iter().for_each(|job| job.failed(&trouble)),
             Err((trouble, _)) => {
                 tracing::warn!(file = %self.file.display(), jobs = size, what = %trouble.what, "a group failed; trying each alone");
@@ -232,7 +234,7 @@ impl Group<'_> {
             Ok(true) => Ok(()),
             // What a failed write left in the log may yet be found there after a crash.
             Ok(false) => Err((trouble, Stage::Commit)),
-            Err(_) => Err((Trouble { unknown: true, ..trouble }, Stage::Commit)),
+            Err(_) => Err((Trouble { unknown: true, ..trouble }, Stage::Unknown)),
         }
     }
 
@@ -248,6 +250,8 @@ enum Stage {
     Begin,
     Work,
     Commit,
+    /// The commit failed, and whether it happened could not be read.
+    Unknown,
 }
 
 #[cfg(test)]
@@ -286,5 +290,44 @@ mod tests {
         let later = in_time(writer.submit::<(), AppendError, _>(0, |_| Ok(()))).await;
         assert_eq!(kind(later), (false, FaultKind::Closed));
         in_time(writer.close()).await;
+    }
+
+    /// A group whose commit failed was tried again one by one even where nobody could tell whether it had been
+    /// committed: what was recorded was then refused as a conflict with itself, or recorded a second time.
+    #[tokio::test]
+    async fn a_group_of_unknown_outcome_is_not_done_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = crate::SqliteStore::open(directory.path().join("bank.db")).unwrap();
+        let writer = &store.writer;
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let (begins, begun) = tokio::sync::oneshot::channel::<()>();
+        let mut begins = Some(begins);
+        let holds = writer.submit::<(), AppendError, _>(0, move |_| {
+            // Holds the thread until the other jobs wait behind it, and so make a group.
+            drop(begins.take());
+            let _ = wait.recv();
+            Ok(())
+        });
+        let runs = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let counted = Arc::clone(&runs);
+        let counts = writer.submit::<(), AppendError, _>(0, move |_| {
+            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            Ok(())
+        });
+        let breaks = writer.submit::<(), AppendError, _>(0, |inside| {
+            // Commits behind the writer's back, and takes away what could tell.
+            inside.proof = Some(crate::inside::Proof::Event { position: 1, id: [0; 16] });
+            inside.conn.execute_batch("COMMIT; ALTER TABLE events RENAME TO elsewhere")?;
+            Ok(())
+        });
+        let others = async {
+            let _ = begun.await;
+            let release = async move { drop(go) };
+            tokio::join!(counts, breaks, release)
+        };
+        let (held, (counts, breaks, ())) = in_time(async { tokio::join!(holds, others) }).await;
+        held.unwrap();
+        assert!(kind(counts).0 && kind(breaks).0, "both may have been committed");
+        assert_eq!(runs.load(std::sync::atomic::Ordering::SeqCst), 1, "a job that may be done was done again");
     }
 }
