@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use factum::{
-    Batch, Checkpoint, CommitError, EventStore, Failure, Generation, GenerationInfo, LogId, NewGeneration, Position,
-    Projected, ProjectedError, ProjectionName, ProjectionVersion, Query, ReadModelError, ReadModelStore, Shard,
+    Batch, Checkpoint, CommitError, EventStore, Failure, Generation, GenerationInfo, LogId, NewGeneration, PageLimit,
+    Position, Projected, ProjectedError, ProjectionName, ProjectionVersion, Query, ReadError, ReadLog, ReadModelError,
+    ReadModelStore, Shard,
 };
 
-use crate::drive::Driven;
+use crate::drive::{Driven, Trouble};
 use crate::error::ReplayError;
 use crate::fold::{Failed, Fold, Page, Stopped, Why};
 use crate::projection::{Projection, SetupError, filter};
@@ -201,6 +202,9 @@ pub(crate) trait Rebuilt: Projected {
     /// Its generations, live and others.
     async fn generations(&self) -> Result<Vec<GenerationInfo>, ReadModelError>;
 
+    /// The event after a checkpoint, if that is what this code is too old for. Changes nothing.
+    async fn newer(&self, store: &dyn EventStore, log: LogId, at: Checkpoint) -> Result<Option<Trouble>, ReadError>;
+
     /// Builds a generation from history and makes it live.
     async fn replay(
         &self,
@@ -219,6 +223,16 @@ impl<P: Projection> Rebuilt for Documents<P> {
 
     async fn generations(&self) -> Result<Vec<GenerationInfo>, ReadModelError> {
         self.read_models.generations(&self.name).await
+    }
+
+    async fn newer(&self, store: &dyn EventStore, log: LogId, at: Checkpoint) -> Result<Option<Trouble>, ReadError> {
+        let read = ReadLog::after(log, at.position).filter(self.filter.clone()).limit(PageLimit::events(1));
+        let Some(stopped) = Page::decode::<P>(store.read_log(read).await?.events).stopped else { return Ok(None) };
+        let Stopped { position, event_type, why, .. } = stopped;
+        Ok(match why {
+            Why::Newer(schema_version) => Some(Trouble::Newer { log, position, event_type, schema_version, at }),
+            Why::Failed(_) => None,
+        })
     }
 
     async fn replay(

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use factum::{Cursor, Failure, Generation, GenerationState, Position, ProjectionName};
+use factum::{Checkpoint, Cursor, Failure, Generation, GenerationState, Position, ProjectionName};
 use serde::Serialize;
 
 use crate::drive::{Driven, Trouble};
@@ -154,13 +154,33 @@ impl Inner {
             }
         }
         status.lag = self.lag(&self.head(driven).await?, &status.checkpoint);
+        // A failure that the checkpoint has passed is over: another process, of newer code, has taken that event.
+        status.failure = status.failure.filter(|failure| failure.position > status.checkpoint.get(failure.log));
         if let Some(failure) = &status.failure {
             (status.state, status.trouble) = (ProjectionState::Halted, Some(failure.to_string()));
         }
-        if let Some(trouble) = driven.trouble() {
+        let trouble = match driven.trouble() {
+            None if status.state == ProjectionState::Live => self.newer(driven, &status.checkpoint).await?,
+            known => known,
+        };
+        if let Some(trouble) = trouble {
             (status.state, status.trouble) = (trouble.state(), Some(trouble.to_string()));
         }
         Ok(status)
+    }
+
+    /// What no process may have met yet, or another one has: that the next event needs newer code than this.
+    async fn newer(&self, driven: &Driven, reached: &Cursor) -> Result<Option<Trouble>, ProjectorError> {
+        let Some(documents) = &driven.documents else { return Ok(None) };
+        for log in self.store.logs() {
+            let at = Checkpoint { position: reached.get(log), ..Checkpoint::default() };
+            let found = documents.newer(&*self.store, log, at).await;
+            let found = found.map_err(|source| ProjectorError::Events { projection: driven.name().clone(), source })?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 
     /// How many events lie between a checkpoint and the head, where positions count events.

@@ -280,11 +280,31 @@ async fn an_event_from_newer_code_is_given_up_and_neither_skipped_nor_reported_a
         let shown = projector.read_model::<Turnover<5>>().get("all").await.unwrap();
         assert_eq!((shown.document.unwrap().cents, shown.checkpoint), (1, Position::new(1).into()));
         assert_eq!(projector.status_of("turnover").await.unwrap().state, ProjectionState::NeedsNewerCode);
+        // Only the process that had met the event said so; any other one showed a lag, and nothing of its cause.
         let elsewhere = bank.projector().status_of("turnover").await.unwrap();
-        assert_eq!((elsewhere.state, elsewhere.lag), (ProjectionState::Live, Some(2)));
+        assert_eq!((elsewhere.state, elsewhere.lag), (ProjectionState::NeedsNewerCode, Some(2)));
+        assert!(elsewhere.trouble.unwrap().contains("at position 2"));
         let error = projector.replay("turnover", ReplayOptions::new(), |_| {}).await.unwrap_err();
         assert!(matches!(error, ReplayError::NeedsNewerCode { .. }), "{error:?}");
     }
+}
+
+/// A process of old code halts and says so while one of newer code, which had begun before, takes the event: the status
+/// was "halted" for ever, though the projection had long gone on.
+#[tokio::test]
+async fn a_halt_is_over_once_another_process_has_passed_it() {
+    let bank = Bank::new(Way::Error);
+    bank.deposits(&[1]).await;
+    let fragile = |mended: bool| Fragile { way: Way::Error, mended: Arc::new(AtomicBool::new(mended)) };
+    let of = |mended| Projector::new(bank.store.clone(), bank.store.clone()).with(fragile(mended));
+    let (old, newer) = (of(false), of(true));
+    soon(newer.catch_up_one("fragile")).await.unwrap();
+    bank.deposits(&[13]).await;
+    soon(old.catch_up_one("fragile")).await.unwrap_err();
+    assert_eq!(of(true).status_of("fragile").await.unwrap().state, ProjectionState::Halted);
+    soon(newer.catch_up_one("fragile")).await.unwrap();
+    let status = of(true).status_of("fragile").await.unwrap();
+    assert_eq!((status.state, status.failure, status.lag), (ProjectionState::Live, None, Some(0)));
 }
 
 #[derive(Debug, Default)]
