@@ -48,7 +48,14 @@ pub(crate) fn open(file: &Path, options: &SqliteOptions) -> Result<Opened, OpenE
         create(&file, options)?;
     }
     let mode = if read_only { readable_mode(&file, options)? } else { Mode::Write };
-    if let Some(opened) = inspect(&file, mode, options)? {
+    let found = match inspect(&file, mode, options) {
+        // The permissions of the file do not tell that its log cannot be made beside it: it can still be read.
+        Err(OpenError::NoPermission { .. }) if mode == Mode::Write && size(&file) > 0 => {
+            inspect(&file, readable_mode(&file, options)?, options)
+        }
+        other => other,
+    };
+    if let Some(opened) = found? {
         return Ok(opened);
     }
     // A database without any table, such as another tool makes of an empty file: as good as new.

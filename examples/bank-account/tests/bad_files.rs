@@ -114,3 +114,42 @@ fn a_read_only_bank_is_read_while_nothing_needs_writing() {
     set(0o644);
     assert_eq!(bank.json(&["balances", "--json"])["total"], "11.00");
 }
+
+/// A bank that is copied into a directory that only others may write was not readable at all: the file's own
+/// permissions let it be written, so it was opened for that, and its log could not be made beside it.
+#[cfg(unix)]
+#[test]
+fn a_bank_in_a_directory_that_cannot_be_written_is_read_while_nothing_needs_writing() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+
+    const NOBODY: u32 = 65_534;
+    let bank = Bank::new();
+    let ledger = bank.write("ledger.csv", HEADER.to_owned() + &row(1, 7, "930102", "PRIJEM", "10.00"));
+    bank.import(&ledger).success();
+    let set = |mode: u32| fs::set_permissions(bank.folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+    set(0o555);
+    // Permissions stop everybody except root, who can be somebody else instead.
+    let root = fs::write(bank.path("probe"), "").is_ok();
+    let run = |args: &[&str]| {
+        let mut program = program();
+        program.current_dir(bank.folder.path()).args(args);
+        if root {
+            program.uid(NOBODY).gid(NOBODY);
+        }
+        program.output().map(common::answer)
+    };
+    match run(&["account", "7"]) {
+        Ok(answer) => drop(answer.success()),
+        Err(error) => eprintln!("skipped: the program cannot be run without root's rights: {error}"),
+    }
+    for (args, shows) in [(["balances", "--json"], "10.00"), (["turnover", "--json"], "10.00")] {
+        if let Ok(answer) = run(&args) {
+            assert!(answer.success().json().to_string().contains(shows), "{args:?}");
+        }
+    }
+    if let Ok(answer) = run(&["deposit", "7", "1.00"]) {
+        answer.fails_with(&["bank.db", "reading only"]);
+    }
+    set(0o755);
+}
