@@ -58,10 +58,9 @@ pub enum OpenError {
         /// How many tables, indexes and so on it holds.
         tables: u64,
     },
-    /// The file was written by a newer release, which says that this one cannot read it.
+    /// The file was written by a newer release.
     #[error(
-        "{} has schema version {found}, of which readers must know {needed}, and this program knows {known}; \
-         use a newer release",
+        "{} has schema version {found} and this program knows up to {known}; use a newer release",
         file.display()
     )]
     Newer {
@@ -69,8 +68,6 @@ pub enum OpenError {
         file: PathBuf,
         /// The newest schema version that this program knows.
         known: i64,
-        /// The version that a reader must know.
-        needed: i64,
         /// The schema version that the file has.
         found: i64,
     },

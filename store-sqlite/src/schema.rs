@@ -19,6 +19,9 @@ pub(crate) const SCHEMA_VERSION: i64 = 1;
 /// Older ones have a bug in the write-ahead log that can damage a file.
 const OLDEST_SQLITE: i32 = 3_051_003;
 
+/// The size of the smallest database that is none of nothing: one page.
+const SMALLEST_DATABASE: u64 = 512;
+
 /// A file that was recognised as a store.
 #[derive(Debug)]
 pub(crate) struct Opened {
@@ -57,6 +60,11 @@ pub(crate) fn open(file: &Path, options: &SqliteOptions) -> Result<Opened, OpenE
     };
     if let Some(opened) = found? {
         return Ok(opened);
+    }
+    if size(&file) < SMALLEST_DATABASE {
+        // SQLite takes a single byte for nothing at all; whoever left it there may not.
+        let found = format!("{} bytes", size(&file));
+        return Err(OpenError::Malformed { file, expected: "a database", found, source: None });
     }
     // A database without any table, such as another tool makes of an empty file: as good as new.
     create(&file, options)?;
@@ -218,10 +226,7 @@ fn fill(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     let id = StoreId::generate();
     let now = Utc::now().timestamp_micros();
-    transaction.execute(
-        include_str!("sql/insert_meta.sql"),
-        params![&id.as_uuid().as_bytes()[..], SCHEMA_VERSION, SCHEMA_VERSION, now],
-    )?;
+    transaction.execute(include_str!("sql/insert_meta.sql"), params![&id.as_uuid().as_bytes()[..], now])?;
     Ok(())
 }
 
@@ -264,10 +269,10 @@ fn inspect(path: &Path, mode: Mode, options: &SqliteOptions) -> Result<Option<Op
         return Err(OpenError::Foreign { file, expected: APPLICATION_ID, found, tables });
     }
     let found = pragma("user_version").map_err(failed)?;
-    let (id, min_reader, min_writer) = read_meta(&conn).map_err(|source| malformed(path, source))?;
-    if min_reader > SCHEMA_VERSION {
-        return Err(OpenError::Newer { file, known: SCHEMA_VERSION, needed: min_reader, found });
+    if found > SCHEMA_VERSION {
+        return Err(OpenError::Newer { file, known: SCHEMA_VERSION, found });
     }
+    let id = read_id(&conn).map_err(|source| malformed(path, source))?;
     let Some(id) = id.filter(|_| found >= 1) else {
         let found = format!("schema version {found} and a store id that is none");
         return Err(OpenError::Malformed { file, expected: "the description of a store", found, source: None });
@@ -276,15 +281,13 @@ fn inspect(path: &Path, mode: Mode, options: &SqliteOptions) -> Result<Option<Op
         .and_then(|mut head| head.query([])?.next().map(|_| ()))
         .map_err(|source| malformed(path, source))?;
     drop(conn);
-    // A newer release that says so can still be read by this one, not written.
-    let mode = if mode == Mode::Write && min_writer > SCHEMA_VERSION { Mode::Read } else { mode };
     Ok(Some(Opened { id, file, mode }))
 }
 
-fn read_meta(conn: &Connection) -> rusqlite::Result<(Option<StoreId>, i64, i64)> {
+fn read_id(conn: &Connection) -> rusqlite::Result<Option<StoreId>> {
     conn.query_row(include_str!("sql/read_meta.sql"), [], |row| {
         let id = row.get_ref(0)?.as_blob().ok().and_then(|bytes| Uuid::from_slice(bytes).ok());
-        Ok((id.map(StoreId::from), row.get(1)?, row.get(2)?))
+        Ok(id.map(StoreId::from))
     })
 }
 

@@ -85,8 +85,7 @@ impl SqliteStore {
         &self.file
     }
 
-    /// Whether it was opened for reading only: by its options, by the permissions of the file, or because a newer
-    /// release wrote it that lets older ones read.
+    /// Whether it was opened for reading only: by its options, or because permissions leave no other way.
     pub fn is_read_only(&self) -> bool {
         self.writer.is_read_only()
     }

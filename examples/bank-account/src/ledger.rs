@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 pub(crate) use row::{Row, RowError};
-pub(crate) use source::Progress;
+pub(crate) use source::{Progress, look};
 
 use header::Header;
 use lines::{Line, Lines};

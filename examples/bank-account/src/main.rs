@@ -74,6 +74,10 @@ async fn execute(cli: &Cli) -> Result<ExitCode, BankError> {
         out.flush()?;
         return Ok(ExitCode::SUCCESS);
     };
+    if let Command::Import(args) = command {
+        // A ledger that is not there is told before a bank is made for it.
+        ledger::look(&args.file)?;
+    }
     let bank = Bank::open(&cli.store.clone().unwrap_or_default(), command.access()).await?;
     let result = match command {
         Command::Run(args) => commands::run(&bank, args, &mut out).await.map(|()| ExitCode::SUCCESS),

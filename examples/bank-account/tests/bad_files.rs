@@ -12,6 +12,7 @@ fn a_ledger_that_is_none_is_refused() {
     let bank = Bank::new();
     bank.import(&bank.path("none.csv")).fails_with(&["none.csv cannot be opened", "No such file"]);
     bank.import(bank.folder.path()).fails_with(&["is a directory"]);
+    assert!(!bank.path("bank.db").exists(), "a bank was made for a ledger that is not there");
     bank.import(&bank.write("empty.csv", "")).fails_with(&["empty.csv is empty"]);
     bank.import(&bank.write("text.csv", "hello\nworld\n")).fails_with(&["text.csv is no ledger", "trans_id"]);
 }

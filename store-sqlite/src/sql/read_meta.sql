@@ -1,2 +1,2 @@
 -- No binds.
-SELECT store_id, min_reader, min_writer FROM meta WHERE one = 1
+SELECT store_id FROM meta WHERE one = 1

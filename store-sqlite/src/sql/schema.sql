@@ -3,9 +3,6 @@
 CREATE TABLE meta (
   one INTEGER PRIMARY KEY CHECK (one = 1),
   store_id BLOB NOT NULL CHECK (length(store_id) = 16),
-  -- The oldest schema version that a program must know to read this file, and to write it.
-  min_reader INTEGER NOT NULL,
-  min_writer INTEGER NOT NULL,
   created_at INTEGER NOT NULL
 ) STRICT;
 

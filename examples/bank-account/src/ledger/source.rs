@@ -41,14 +41,21 @@ impl Read for Counted {
     }
 }
 
+/// Says what is wrong with a path that cannot be a ledger, without opening it: a pipe is read once.
+pub(crate) fn look(path: &Path) -> Result<(), LedgerError> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err(LedgerError::Directory { path: path.to_path_buf() }),
+        Ok(_) => Ok(()),
+        Err(source) => Err(LedgerError::Open { path: path.to_path_buf(), source }),
+    }
+}
+
 /// Opens a ledger. That it is packed is seen from its first bytes, whatever it is called.
 pub(super) fn open(path: &Path) -> Result<(Box<dyn BufRead + Send>, Progress), LedgerError> {
     let failed = |source| LedgerError::Open { path: path.to_path_buf(), source };
+    look(path)?;
     let file = File::open(path).map_err(failed)?;
     let meta = file.metadata().map_err(failed)?;
-    if meta.is_dir() {
-        return Err(LedgerError::Directory { path: path.to_path_buf() });
-    }
     let read = Arc::new(AtomicU64::new(0));
     let progress = Progress { size: meta.len(), read: Arc::clone(&read) };
     let mut packed = BufReader::with_capacity(BUFFER, Counted { file, read });
