@@ -60,14 +60,14 @@ impl SqliteStore {
         let failed = |source| OpenError::sqlite(&file, source);
         let bell = Arc::new(Bell::new());
         let writer = if opened.mode == Mode::Write {
-            let conn = schema::connect(&file, Mode::Write, 8_192, options.busy_timeout).map_err(failed)?;
+            let conn = schema::connect(&file, Mode::Write, 2_048, options.busy_timeout).map_err(failed)?;
             schema::prepare_writer(&conn, &options).map_err(failed)?;
             Writer::start(conn, Arc::clone(&file), Arc::clone(&bell), options.queue).map_err(failed)?
         } else {
             Writer::read_only(Arc::clone(&file))
         };
         let mode = if opened.mode == Mode::Write { Mode::Read } else { opened.mode };
-        let connect = |_| schema::connect(&file, mode, 4_096, options.busy_timeout).map_err(failed);
+        let connect = |_| schema::connect(&file, mode, 2_048, options.busy_timeout).map_err(failed);
         let connections = (0..options.readers).map(connect).collect::<Result<Vec<_>, _>>()?;
         let readers = Readers::start(connections, Arc::clone(&file))
             .map_err(|source| OpenError::Io { file: file.to_path_buf(), source })?;
