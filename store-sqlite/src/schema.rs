@@ -19,7 +19,7 @@ pub(crate) const SCHEMA_VERSION: i64 = 1;
 /// Older ones have a bug in the write-ahead log that can damage a file.
 const OLDEST_SQLITE: i32 = 3_051_003;
 
-/// The size of the smallest database that is none of nothing: one page.
+/// The smallest page that SQLite knows, and so the smallest database, in bytes.
 const SMALLEST_DATABASE: u64 = 512;
 
 /// A file that was recognised as a store.
