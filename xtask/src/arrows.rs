@@ -14,6 +14,8 @@ enum Part {
     Projections,
     Ops,
     Conformance,
+    /// The Postgres server for tests and benchmarks: knows nobody of the house, and stores know it in tests only.
+    Server,
     /// What stands outside of the library and that nothing in it knows: examples, benches, xtask.
     Outside,
 }
@@ -51,6 +53,7 @@ fn part(package: &Package) -> Option<Part> {
         "factum-projections" => Part::Projections,
         "factum-ops" => Part::Ops,
         "factum-conformance" => Part::Conformance,
+        "factum-postgres-server" => Part::Server,
         _ if ["examples", "benches", "xtask"].iter().any(|outside| package.folder.starts_with(outside)) => {
             Part::Outside
         }
@@ -81,7 +84,7 @@ fn wrong(workspace: &Workspace, package: &Package, from: Part, dependency: &Depe
 fn wrong_outside(from: Part, package: &Package, dependency: &Dependency) -> Option<String> {
     let knower = &package.name;
     let known = &dependency.name;
-    let names_databases = matches!(from, Part::Store | Part::Outside);
+    let names_databases = matches!(from, Part::Store | Part::Server | Part::Outside);
     if !names_databases && DATABASES.contains(&known.as_str()) {
         return Some(format!("{knower} names a database, {known}: only stores do"));
     }
@@ -97,18 +100,19 @@ fn allowed(from: Part, to: Part) -> bool {
     match (from, to) {
         (_, Part::Outside) => false,
         (Part::Outside, _) => true,
-        (Part::Core, _) => false,
+        (Part::Core | Part::Server, _) | (_, Part::Server) => false,
         (_, Part::Core) => true,
         (Part::Ops, Part::Projections) => true,
         _ => false,
     }
 }
 
-/// `stores -> conformance`, and the reference store as something to run tests on.
+/// `stores -> conformance, postgres-server`, and the reference store as something to run tests on.
 fn allowed_for_tests(from: Part, to: Part) -> bool {
     match to {
         Part::Conformance => matches!(from, Part::Memory | Part::Store),
         Part::Memory => matches!(from, Part::Projections | Part::Conformance | Part::Ops),
+        Part::Server => from == Part::Store,
         _ => false,
     }
 }
@@ -117,7 +121,7 @@ fn allowed_for_tests(from: Part, to: Part) -> bool {
 mod tests {
     use super::*;
 
-    const HOUSE: [(&str, &str); 10] = [
+    const HOUSE: [(&str, &str); 11] = [
         ("factum", "core"),
         ("factum-memory", "store-memory"),
         ("factum-sqlite", "store-sqlite"),
@@ -125,6 +129,7 @@ mod tests {
         ("factum-projections", "projections"),
         ("factum-ops", "ops"),
         ("factum-conformance", "conformance"),
+        ("factum-postgres-server", "postgres-server"),
         ("bank-account", "examples/bank-account"),
         ("factum-benches", "benches"),
         ("xtask", "xtask"),
@@ -157,7 +162,7 @@ mod tests {
                 assert!(holds(from, "factum", kind), "{from}");
             }
             assert!(holds("factum-ops", "factum-projections", kind));
-            for (to, _) in HOUSE.iter().take(7) {
+            for (to, _) in HOUSE.iter().take(8) {
                 for from in ["bank-account", "factum-benches", "xtask"] {
                     assert!(holds(from, to, kind), "{from} -> {to}");
                 }
@@ -171,6 +176,16 @@ mod tests {
             for kind in [Kind::Normal, Kind::Build, Kind::Dev] {
                 assert!(!holds("factum", to, kind), "{to}");
             }
+        }
+    }
+
+    #[test]
+    fn the_server_for_tests_knows_nobody_and_only_stores_and_what_stands_outside_know_it() {
+        for (to, _) in HOUSE {
+            assert!(!holds("factum-postgres-server", to, Kind::Dev), "{to}");
+        }
+        for from in ["factum", "factum-memory", "factum-projections", "factum-ops", "factum-conformance"] {
+            assert!(!holds(from, "factum-postgres-server", Kind::Dev), "{from}");
         }
     }
 
@@ -213,6 +228,7 @@ mod tests {
             ("factum-projections", "factum-memory"),
             ("factum-conformance", "factum-memory"),
             ("factum-ops", "factum-memory"),
+            ("factum-postgres", "factum-postgres-server"),
         ] {
             assert!(holds(from, to, Kind::Dev), "{from} -> {to}");
             for kind in [Kind::Normal, Kind::Build] {
@@ -225,7 +241,15 @@ mod tests {
     #[test]
     fn only_stores_and_what_stands_outside_name_a_database() {
         for (from, _) in HOUSE {
-            let may = ["factum-sqlite", "factum-postgres", "bank-account", "factum-benches", "xtask"].contains(&from);
+            let may = [
+                "factum-sqlite",
+                "factum-postgres",
+                "factum-postgres-server",
+                "bank-account",
+                "factum-benches",
+                "xtask",
+            ]
+            .contains(&from);
             assert_eq!(holds(from, "rusqlite", Kind::Normal), may, "{from}");
         }
     }
