@@ -52,7 +52,10 @@ pub use golden::{GOLDEN_VARIABLE, GoldenError, golden_events};
 pub use limits::{DEFAULT_MAX_PAYLOAD, InputError, Limits, MAX_NAME, MAX_STREAM_ID};
 pub use metadata::{EventId, Metadata, Tag, to_micros};
 pub use place::{Cursor, LogId, Position, Version};
-pub use projected::{Batch, Projected, ProjectedError};
+pub use projected::{
+    Batch, DecodedPage, EventFilterError, Generations, Projected, ProjectedError, StopCause, Stopped, catch_panic,
+    event_filter,
+};
 pub use query::{Query, QueryItem};
 pub use read::{Direction, LogPage, MAX_POSITIONS, Mark, PageLimit, ReadLog, ReadStream, StreamPage};
 pub use read_model::{

@@ -1,5 +1,9 @@
 //! The port that a projector drives, whatever it projects into.
 
+mod filter;
+mod generations;
+mod page;
+
 use std::fmt;
 
 use async_trait::async_trait;
@@ -11,6 +15,10 @@ use crate::query::Query;
 use crate::read::Mark;
 use crate::read_model::{Checkpoint, CommitError, Failure, ProjectionName, ProjectionVersion, ReadModelError};
 use crate::store::StoreId;
+
+pub use filter::{EventFilterError, event_filter};
+pub use generations::Generations;
+pub use page::{DecodedPage, StopCause, Stopped, catch_panic};
 
 /// A page of events for a projection, and the step of its checkpoint that goes with them.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +70,17 @@ pub trait Projected: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`ProjectedError`].
     async fn report(&self, log: LogId, failure: Option<Failure>) -> Result<(), ProjectedError>;
+
+    /// Whether an event was recorded by newer code than this, so that [`apply`](Projected::apply) would answer
+    /// [`NeedsNewerCode`](ProjectedError::NeedsNewerCode). Changes nothing; lets `status` say so beforehand.
+    fn is_too_new(&self, _event: &RecordedEvent) -> bool {
+        false
+    }
+
+    /// Its generations, where it is built in generations: then it can be replayed while it serves.
+    fn generations(&self) -> Option<&dyn Generations> {
+        None
+    }
 }
 
 /// Why a page was not applied.

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use factum::{
-    Batch, Checkpoint, CommitError, EventStore, Failure, Generation, GenerationInfo, LogId, NewGeneration, PageLimit,
-    Position, Projected, ProjectedError, ProjectionName, ProjectionVersion, Query, ReadError, ReadLog, ReadModelError,
-    ReadModelStore, Shard,
+    Batch, Checkpoint, CommitError, EventStore, Failure, Generation, GenerationInfo, LogId, NewGeneration, Position,
+    Projected, ProjectedError, ProjectionName, ProjectionVersion, Query, ReadModelError, ReadModelStore, RecordedEvent,
+    Shard,
 };
 
-use crate::drive::{Driven, Trouble};
+use crate::drive::Driven;
 use crate::error::ReplayError;
 use crate::fold::{Failed, Fold, Page, Stopped, Why};
 use crate::projection::{Projection, SetupError, filter};
@@ -104,13 +104,13 @@ impl<P: Projection> Documents<P> {
         let shard = self.shard(self.generation().await?, batch.log);
         let Batch { store, log, from, mut to, events } = batch;
         let mut fold = self.warm(shard.clone(), from);
-        let mut page = Page::decode::<P>(events);
+        let mut page = Page::<P::Event>::decode(events, P::EVENT_TYPES);
         // User code is pure: what failed at an event fails there again, and what precedes it is folded anew.
         let commit = loop {
             if let Some(stopped) = &page.stopped {
                 match page.last() {
                     Some(last) => to = last,
-                    None => return Err(refused(stopped)),
+                    None => return Err(stopped.into()),
                 }
             }
             let failed = match fold.page(&page).await {
@@ -127,19 +127,7 @@ impl<P: Projection> Documents<P> {
         self.read_models.commit(commit).await?;
         let at = Checkpoint { position: to.position, stands_on: Some((store, to.event)), epoch: from.epoch };
         self.lock().folds.insert(log, Warm { fold, at });
-        page.stopped.as_ref().map_or(Ok(()), |stopped| Err(refused(stopped)))
-    }
-}
-
-/// What a projector is told of an event that stopped a fold.
-fn refused(stopped: &Stopped) -> ProjectedError {
-    match &stopped.why {
-        Why::Newer(schema_version) => ProjectedError::NeedsNewerCode {
-            position: stopped.position,
-            event_type: stopped.event_type.clone(),
-            schema_version: *schema_version,
-        },
-        Why::Failed(cause) => ProjectedError::Halted(Box::new(stopped.failure(cause))),
+        page.stopped.as_ref().map_or(Ok(()), |stopped| Err(stopped.into()))
     }
 }
 
@@ -191,6 +179,11 @@ impl<P: Projection> Projected for Documents<P> {
         self.lock().failed = true;
         Ok(())
     }
+
+    fn is_too_new(&self, event: &RecordedEvent) -> bool {
+        let page = Page::<P::Event>::decode(vec![event.clone()], P::EVENT_TYPES);
+        matches!(page.stopped, Some(Stopped { why: Why::Newer(_), .. }))
+    }
 }
 
 /// What the projector asks of a document projection beside driving it.
@@ -200,10 +193,7 @@ pub(crate) trait Rebuilt: Projected {
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 
     /// Its generations, live and others.
-    async fn generations(&self) -> Result<Vec<GenerationInfo>, ReadModelError>;
-
-    /// The event after a checkpoint, if that is what this code is too old for. Changes nothing.
-    async fn newer(&self, store: &dyn EventStore, log: LogId, at: Checkpoint) -> Result<Option<Trouble>, ReadError>;
+    async fn all_generations(&self) -> Result<Vec<GenerationInfo>, ReadModelError>;
 
     /// Builds a generation from history and makes it live.
     async fn replay(
@@ -221,18 +211,8 @@ impl<P: Projection> Rebuilt for Documents<P> {
         self
     }
 
-    async fn generations(&self) -> Result<Vec<GenerationInfo>, ReadModelError> {
+    async fn all_generations(&self) -> Result<Vec<GenerationInfo>, ReadModelError> {
         self.read_models.generations(&self.name).await
-    }
-
-    async fn newer(&self, store: &dyn EventStore, log: LogId, at: Checkpoint) -> Result<Option<Trouble>, ReadError> {
-        let read = ReadLog::after(log, at.position).filter(self.filter.clone()).limit(PageLimit::events(1));
-        let Some(stopped) = Page::decode::<P>(store.read_log(read).await?.events).stopped else { return Ok(None) };
-        let Stopped { position, event_type, why, .. } = stopped;
-        Ok(match why {
-            Why::Newer(schema_version) => Some(Trouble::Newer { log, position, event_type, schema_version, at }),
-            Why::Failed(_) => None,
-        })
     }
 
     async fn replay(

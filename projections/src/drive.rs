@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use factum::{
-    Batch, Checkpoint, CommitError, Cursor, EventStore, Failure, LogId, LogPage, Mark, PageLimit, Position, Projected,
-    ProjectedError, ProjectionName, ReadLog, ReadModelError,
+    Batch, Checkpoint, CommitError, Cursor, EventStore, Failure, GenerationInfo, LogId, LogPage, Mark, PageLimit,
+    Position, Projected, ProjectedError, ProjectionName, ReadLog, ReadModelError,
 };
 use futures_util::future;
 
@@ -109,6 +109,16 @@ impl Driven {
     /// The checkpoint of a log, as its store has it.
     pub(crate) async fn checkpoint(&self, log: LogId) -> Result<Checkpoint, ProjectorError> {
         self.projected.checkpoint(log).await.map_err(|source| self.target(source))
+    }
+
+    /// Its generations, of every version; `None` where it keeps none.
+    pub(crate) async fn generations(&self) -> Result<Option<Vec<GenerationInfo>>, ProjectorError> {
+        let found = match (&self.documents, self.projected.generations()) {
+            (Some(documents), _) => documents.all_generations().await.map_err(ProjectedError::from),
+            (None, Some(generations)) => generations.list().await,
+            (None, None) => return Ok(None),
+        };
+        found.map(Some).map_err(|source| self.target(source))
     }
 
     async fn look(&self, log: LogId) -> Result<Checkpoint, ProjectorError> {

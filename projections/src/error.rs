@@ -251,7 +251,7 @@ pub enum ReplayError {
     Setup(#[from] SetupError),
     /// It is written by hand and has no generations.
     #[error(
-        "{projection} does not keep documents, so it has no generations to replay into; rebuild it by its own means"
+        "{projection} keeps neither documents nor tables in generations to replay into; rebuild it by its own means"
     )]
     NotDocuments {
         /// The projection.

@@ -1,7 +1,6 @@
 //! The fold: from the events of one log to documents, alike for the live projector, a replay and a look back.
 
 mod cache;
-mod page;
 
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use factum::{Commit, Document, DocumentKey, Epoch, Mark, Position, ReadModelErro
 
 use crate::projection::{Keys, Projection};
 use cache::{Cache, Trace, stored_size};
-pub(crate) use page::{Page, Stopped, Why, catching};
+pub(crate) use factum::{DecodedPage as Page, StopCause as Why, Stopped, catch_panic as catching};
 
 /// How much memory a fold may hold on to between pages, in bytes, by its own estimate.
 const CACHE_BYTES: usize = 64 << 20;

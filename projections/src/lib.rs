@@ -21,6 +21,7 @@ mod projector;
 mod read;
 mod rebuild;
 mod replay;
+mod replay_generations;
 mod run;
 mod status;
 mod travel;

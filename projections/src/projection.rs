@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use factum::{Category, EncodeError, EventSet, EventType, InputError, Query, QueryItem, Recorded};
+use factum::{EncodeError, EventFilterError, EventSet, InputError, Query, Recorded, event_filter};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -167,32 +167,15 @@ impl Keys {
 
 /// What of a log a projection reads.
 pub(crate) fn filter<P: Projection>() -> Result<Query, SetupError> {
-    let invalid = |source: InputError| SetupError::Input { projection: Cow::Borrowed(P::NAME), source };
-    let known = P::Event::event_types()
-        .map_err(|source| SetupError::Events { projection: Cow::Borrowed(P::NAME), source: Box::new(source) })?;
-    let mut item = QueryItem::new();
-    for category in P::Event::categories() {
-        item = item.category(Category::from_static(category).map_err(invalid)?);
-    }
-    if P::EVENT_TYPES.is_empty() {
-        return Ok(Query::all().or(item));
-    }
-    for event_type in P::EVENT_TYPES {
-        if !known.contains(event_type) {
-            return Err(SetupError::UnknownType {
-                projection: Cow::Borrowed(P::NAME),
-                event_type,
-                known: known.join(", "),
-            });
+    let projection = Cow::Borrowed(P::NAME);
+    event_filter::<P::Event>(P::EVENT_TYPES).map_err(|refused| match refused {
+        EventFilterError::Input(source) => SetupError::Input { projection, source },
+        EventFilterError::Events(source) => SetupError::Events { projection, source },
+        EventFilterError::UnknownType { event_type, known } => {
+            SetupError::UnknownType { projection, event_type, known }
         }
-        item = item.event_type(EventType::from_static(event_type).map_err(invalid)?);
-    }
-    for former in P::Event::former_types() {
-        if !P::EVENT_TYPES.contains(&former) {
-            item = item.event_type(EventType::from_static(former).map_err(invalid)?);
-        }
-    }
-    Ok(Query::all().or(item))
+        source => SetupError::Filter { projection, source },
+    })
 }
 
 /// Why a projection cannot be run as it is written.
@@ -224,6 +207,14 @@ pub enum SetupError {
         event_type: &'static str,
         /// Those that they have.
         known: String,
+    },
+    /// Its events cannot be read for another reason.
+    #[error("projection {projection} cannot be run: {source}")]
+    Filter {
+        /// The projection.
+        projection: Cow<'static, str>,
+        /// Why.
+        source: EventFilterError,
     },
     /// Two projections of one projector have the same name.
     #[error("two projections are called {projection}; give each a name of its own")]

@@ -99,7 +99,8 @@ impl Projector {
         self
     }
 
-    /// With a projection that is written by hand, into something else than documents.
+    /// With a projection into something else than documents: into tables of a store, or written by hand. One that keeps
+    /// [generations](Projected::generations) is replayed as others are.
     #[must_use]
     pub fn with_projected(mut self, projected: impl Projected + 'static) -> Self {
         Arc::make_mut(&mut self.inner).add(Driven::new(Arc::new(projected), None));

@@ -19,7 +19,7 @@ use crate::replay::{Progress, ReplayOptions, ReplayProgress, ReplayReport};
 use crate::turns::yield_now;
 
 /// How often the new generation may be found behind before the live one is held still for the switch.
-const RACES: u32 = 3;
+pub(crate) const RACES: u32 = 3;
 
 /// A commit waits for this many events of each document that it writes, and for this many in any case.
 const EVENTS_EACH: u64 = 16;
@@ -145,7 +145,7 @@ impl<'a, P: Projection> Rebuild<'a, P> {
             let events = |source| ReplayError::Events { projection: self.documents.name.clone(), source };
             let LogPage { events, reached, end } = page.map_err(events)?;
             let Some(reached) = reached.filter(|mark| mark.position > self.logs[n].position()) else { break };
-            let page = Page::decode::<P>(events);
+            let page = Page::decode(events, P::EVENT_TYPES);
             pages.look().await;
             self.fold_page(n, page, reached).await?;
             self.report_progress(end, progress).await?;

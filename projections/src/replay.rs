@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::error::ReplayError;
 use crate::projector::Projector;
+use crate::replay_generations::GenerationsReplay;
 
 /// How a replay works. The defaults fit.
 ///
@@ -129,8 +130,14 @@ impl Projector {
         mut progress: impl FnMut(ReplayProgress) + Send,
     ) -> Result<ReplayReport, ReplayError> {
         let driven = self.inner.find::<ReplayError>(name)?;
-        match &driven.documents {
-            Some(documents) => documents.replay(driven, &*self.inner.store, options, &mut progress).await,
+        let store = &*self.inner.store;
+        if let Some(documents) = &driven.documents {
+            return documents.replay(driven, store, options, &mut progress).await;
+        }
+        match driven.projected.generations() {
+            Some(generations) => {
+                GenerationsReplay::begin(driven, generations, store, options).await?.run(&mut progress).await
+            }
             None => Err(ReplayError::NotDocuments { projection: driven.name().clone() }),
         }
     }

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use factum::{Checkpoint, Cursor, Failure, Generation, GenerationState, Position, ProjectionName};
+use factum::{
+    Checkpoint, Cursor, Failure, Generation, GenerationInfo, GenerationState, PageLimit, Position, ProjectionName,
+    ReadLog,
+};
 use serde::Serialize;
 
 use crate::drive::{Driven, Trouble};
@@ -59,7 +62,7 @@ pub struct ProjectionStatus {
     pub name: ProjectionName,
     /// The version of its code.
     pub version: u32,
-    /// The live generation of that version; `None` before the first, or where it is written by hand.
+    /// The live generation of that version; `None` before the first, or where it keeps none.
     pub generation: Option<Generation>,
     /// How far it is.
     pub checkpoint: Cursor,
@@ -73,6 +76,28 @@ pub struct ProjectionStatus {
     pub trouble: Option<String>,
     /// The generation that a replay builds, if one does or did.
     pub building: Option<BuildingStatus>,
+}
+
+impl ProjectionStatus {
+    /// What the generations say that are of its version.
+    fn take(&mut self, generations: Vec<GenerationInfo>) {
+        self.state = ProjectionState::New;
+        for info in generations.into_iter().filter(|info| info.version.0 == self.version) {
+            match info.state {
+                GenerationState::Live => {
+                    self.state = ProjectionState::Live;
+                    self.generation = Some(info.generation);
+                    self.checkpoint = info.checkpoint;
+                    self.failure = info.failure;
+                }
+                GenerationState::Building => {
+                    let (generation, checkpoint, failure) = (info.generation, info.checkpoint, info.failure);
+                    self.building = Some(BuildingStatus { generation, checkpoint, failure });
+                }
+                GenerationState::Retired => {}
+            }
+        }
+    }
 }
 
 impl Projector {
@@ -121,32 +146,8 @@ impl Inner {
             building: None,
         };
         // The head is read after the checkpoint: an event that comes in between counts as lag, never less than none.
-        match &driven.documents {
-            Some(documents) => {
-                let target = |source| ProjectorError::Target {
-                    projection: driven.name().clone(),
-                    source: factum::ProjectedError::ReadModel(source),
-                };
-                status.state = ProjectionState::New;
-                for info in documents.generations().await.map_err(target)? {
-                    if info.version != driven.projected.version() {
-                        continue;
-                    }
-                    match info.state {
-                        GenerationState::Live => {
-                            status.state = ProjectionState::Live;
-                            status.generation = Some(info.generation);
-                            status.checkpoint = info.checkpoint;
-                            status.failure = info.failure;
-                        }
-                        GenerationState::Building => {
-                            let (generation, checkpoint, failure) = (info.generation, info.checkpoint, info.failure);
-                            status.building = Some(BuildingStatus { generation, checkpoint, failure });
-                        }
-                        GenerationState::Retired => {}
-                    }
-                }
-            }
+        match driven.generations().await? {
+            Some(generations) => status.take(generations),
             None => {
                 for log in self.store.logs() {
                     status.checkpoint.set(log, driven.checkpoint(log).await?.position);
@@ -171,13 +172,16 @@ impl Inner {
 
     /// What no process may have met yet, or another one has: that the next event needs newer code than this.
     async fn newer(&self, driven: &Driven, reached: &Cursor) -> Result<Option<Trouble>, ProjectorError> {
-        let Some(documents) = &driven.documents else { return Ok(None) };
         for log in self.store.logs() {
             let at = Checkpoint { position: reached.get(log), ..Checkpoint::default() };
-            let found = documents.newer(&*self.store, log, at).await;
-            let found = found.map_err(|source| ProjectorError::Events { projection: driven.name().clone(), source })?;
-            if found.is_some() {
-                return Ok(found);
+            let filter = driven.projected.filter().clone();
+            let next = ReadLog::after(log, at.position).filter(filter).limit(PageLimit::events(1));
+            let next = self.store.read_log(next).await;
+            let next = next.map_err(|source| ProjectorError::Events { projection: driven.name().clone(), source })?;
+            if let Some(event) = next.events.first().filter(|event| driven.projected.is_too_new(event)) {
+                let (position, schema_version) = (event.position, event.schema_version);
+                let event_type = event.event_type.to_string();
+                return Ok(Some(Trouble::Newer { log, position, event_type, schema_version, at }));
             }
         }
         Ok(None)

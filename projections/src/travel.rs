@@ -256,7 +256,7 @@ impl<'a, P: Projection> Moment<'a, P> {
         done: &mut [usize],
     ) -> Result<(), DocumentError> {
         let projection = &*self.documents.projection;
-        let mut page = Decoded::decode::<P>(events);
+        let mut page = Decoded::<P::Event>::decode(events, P::EVENT_TYPES);
         let (mut at, mut keys) = (0, Keys::default());
         let folded = catching(|| {
             for event in &page.events {

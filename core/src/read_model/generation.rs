@@ -128,6 +128,14 @@ pub enum ReadModelError {
         /// What is wrong.
         what: String,
     },
+    /// What a generation is to consist of could not be made.
+    #[error("the read model {projection} cannot be made: {why}")]
+    NotMade {
+        /// The projection.
+        projection: ProjectionName,
+        /// Why not, and what to do.
+        why: String,
+    },
     /// The input is such that no store takes it.
     #[error(transparent)]
     Input(#[from] InputError),

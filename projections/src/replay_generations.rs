@@ -1,0 +1,236 @@
+//! A replay of what keeps generations of its own, such as a store's tables: page by page into the next one.
+
+use std::time::Instant;
+
+use factum::{
+    Batch, Checkpoint, CommitError, Cursor, EventStore, Failure, Generation, Generations, LogId, LogPage, Mark,
+    PageLimit, ProjectedError, ReadLog, ReadModelError, SwitchError,
+};
+
+use crate::ahead::Ahead;
+use crate::drive::{Driven, ground};
+use crate::error::ReplayError;
+use crate::rebuild::RACES;
+use crate::replay::{Progress, ReplayOptions, ReplayProgress, ReplayReport};
+use crate::turns::yield_now;
+
+pub(crate) struct GenerationsReplay<'a> {
+    driven: &'a Driven,
+    generations: &'a dyn Generations,
+    store: &'a dyn EventStore,
+    options: ReplayOptions,
+    started: Instant,
+    generation: Generation,
+    live: Generation,
+    live_diverged: bool,
+    /// Where the generation stands in each log.
+    logs: Vec<(LogId, Checkpoint)>,
+    resumed_at: Option<Cursor>,
+    failed_before: bool,
+    head: Cursor,
+    events: u64,
+}
+
+impl<'a> GenerationsReplay<'a> {
+    /// Finds the generation that an earlier replay left, or makes one.
+    pub(crate) async fn begin(
+        driven: &'a Driven,
+        generations: &'a dyn Generations,
+        store: &'a dyn EventStore,
+        options: ReplayOptions,
+    ) -> Result<Self, ReplayError> {
+        let started = Instant::now();
+        let target = |source| target(driven, source);
+        let live = generations.open().await.map_err(target)?.generation;
+        let (_, live_diverged) = checkpoints(driven, generations, store, live).await?;
+        let mut info = generations.build().await.map_err(target)?;
+        let (mut logs, diverged) = checkpoints(driven, generations, store, info.generation).await?;
+        if diverged {
+            // What an earlier replay left was made of events that are gone: nobody reads it, and nobody ever could.
+            generations.drop_generation(info.generation).await.map_err(target)?;
+            info = generations.build().await.map_err(target)?;
+            (logs, _) = checkpoints(driven, generations, store, info.generation).await?;
+        }
+        let generation = info.generation;
+        tracing::info!(projection = %driven.name(), %generation, from = %info.checkpoint, "replay");
+        let resumed_at = (info.checkpoint != Cursor::start()).then_some(info.checkpoint);
+        let (failed_before, head) = (info.failure.is_some(), Cursor::start());
+        Ok(Self {
+            driven,
+            generations,
+            store,
+            options,
+            started,
+            generation,
+            live,
+            live_diverged,
+            logs,
+            resumed_at,
+            failed_before,
+            head,
+            events: 0,
+        })
+    }
+
+    /// Applies everything, and switches.
+    pub(crate) async fn run(mut self, progress: Progress<'_>) -> Result<ReplayReport, ReplayError> {
+        let (mut still, mut races) = (None, 0);
+        loop {
+            for n in 0..self.logs.len() {
+                self.apply_log(n, progress).await?;
+            }
+            self.clear_failure().await?;
+            match self.switch().await {
+                Ok(()) => break,
+                // The live one has moved on meanwhile.
+                Err(SwitchError::Behind { .. }) => {
+                    races += 1;
+                    if races == RACES {
+                        still = Some(self.driven.drive.lock().await);
+                    }
+                }
+                Err(error) => return Err(self.switch_failed(error)),
+            }
+        }
+        drop(still);
+        self.driven.set_trouble(None);
+        self.drop_old().await;
+        metrics::counter!("factum_replays_total", "projection" => self.driven.name().to_string()).increment(1);
+        Ok(ReplayReport {
+            projection: self.driven.name().clone(),
+            generation: self.generation,
+            events: self.events,
+            seconds: self.started.elapsed().as_secs_f64(),
+            resumed_at: self.resumed_at,
+        })
+    }
+
+    async fn apply_log(&mut self, n: usize, progress: Progress<'_>) -> Result<(), ReplayError> {
+        let (log, from) = self.logs[n];
+        let limit = PageLimit::events(self.options.page_events).with_bytes(16 << 20);
+        let read = ReadLog::after(log, from.position).filter(self.driven.projected.filter().clone()).limit(limit);
+        let mut pages = Ahead::new(self.store, read);
+        while let Some(page) = pages.next().await {
+            let events = |source| ReplayError::Events { projection: self.driven.name().clone(), source };
+            let LogPage { events, reached, end } = page.map_err(events)?;
+            let Some(reached) = reached.filter(|mark| mark.position > self.logs[n].1.position) else { break };
+            // A page without a match need not be written, unless it is the last.
+            if !events.is_empty() || end {
+                self.apply(n, events, reached).await?;
+            }
+            self.report_progress(end, progress).await?;
+            pages.look().await;
+            yield_now().await;
+        }
+        Ok(())
+    }
+
+    async fn apply(&mut self, n: usize, events: Vec<factum::RecordedEvent>, to: Mark) -> Result<(), ReplayError> {
+        let (log, from) = self.logs[n];
+        let (store, count) = (self.store.id(), events.len() as u64);
+        let applied = self.generations.apply_to(self.generation, Batch { store, log, from, to, events }).await;
+        match applied {
+            Ok(()) => {}
+            Err(ProjectedError::Halted(failure)) => return Err(self.halted(log, failure).await),
+            Err(error) => return Err(self.apply_failed(log, error)),
+        }
+        self.logs[n].1 = Checkpoint { position: to.position, stands_on: Some((store, to.event)), epoch: from.epoch };
+        self.events += count;
+        Ok(())
+    }
+
+    async fn report_progress(&mut self, end: bool, progress: Progress<'_>) -> Result<(), ReplayError> {
+        let mut position = Cursor::start();
+        self.logs.iter().for_each(|(log, at)| position.set(*log, at.position));
+        if end || !matches!(position.partial_cmp(&self.head), Some(std::cmp::Ordering::Less)) {
+            let events = |source| ReplayError::Events { projection: self.driven.name().clone(), source };
+            self.head = self.store.head().await.map_err(events)?;
+        }
+        let (generation, head, elapsed) = (self.generation, self.head.clone(), self.started.elapsed());
+        progress(ReplayProgress { generation, position, head, events: self.events, elapsed });
+        Ok(())
+    }
+
+    /// Says that what an earlier replay failed on has been taken.
+    async fn clear_failure(&mut self) -> Result<(), ReplayError> {
+        if std::mem::take(&mut self.failed_before) {
+            for (log, _) in self.logs.clone() {
+                let cleared = self.generations.report_of(self.generation, log, None).await;
+                cleared.map_err(|error| self.apply_failed(log, error))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn switch(&self) -> Result<(), SwitchError> {
+        match self.live_diverged {
+            true => self.generations.switch_diverged(self.live, self.generation).await,
+            false => self.generations.switch(self.live, self.generation).await,
+        }
+    }
+
+    async fn drop_old(&self) {
+        if self.options.keep_old {
+            return;
+        }
+        if let Err(error) = self.generations.drop_generation(self.live).await {
+            // The replay is done all the same; the old generation only takes room.
+            tracing::warn!(projection = %self.driven.name(), generation = %self.live, %error, "not dropped");
+        }
+    }
+
+    /// What it stopped at is reported where `status` shows it.
+    async fn halted(&self, log: LogId, failure: Box<Failure>) -> ReplayError {
+        let reported = self.generations.report_of(self.generation, log, Some((*failure).clone())).await;
+        if let Err(error) = reported {
+            tracing::warn!(projection = %self.driven.name(), %error, "the failure of a replay could not be reported");
+        }
+        ReplayError::Halted { projection: self.driven.name().clone(), failure }
+    }
+
+    fn apply_failed(&self, log: LogId, error: ProjectedError) -> ReplayError {
+        let projection = self.driven.name().clone();
+        match error {
+            ProjectedError::NeedsNewerCode { position, event_type, schema_version } => {
+                ReplayError::NeedsNewerCode { projection, log, position, event_type, schema_version }
+            }
+            ProjectedError::Commit(CommitError::Stale { .. } | CommitError::Superseded { .. })
+            | ProjectedError::ReadModel(ReadModelError::Expired { .. }) => {
+                ReplayError::AnotherReplay { projection, found: error.to_string() }
+            }
+            error => target(self.driven, error),
+        }
+    }
+
+    fn switch_failed(&self, error: SwitchError) -> ReplayError {
+        let projection = self.driven.name().clone();
+        match error {
+            SwitchError::NotLive { .. } => ReplayError::AnotherReplay { projection, found: error.to_string() },
+            source => ReplayError::Switch { projection, source },
+        }
+    }
+}
+
+/// The checkpoints of a generation, and whether one stands on an event that the store does not hold.
+async fn checkpoints(
+    driven: &Driven,
+    generations: &dyn Generations,
+    store: &dyn EventStore,
+    generation: Generation,
+) -> Result<(Vec<(LogId, Checkpoint)>, bool), ReplayError> {
+    let (mut all, mut diverged) = (Vec::new(), false);
+    for log in store.logs() {
+        let at = generations.checkpoint_of(generation, log).await.map_err(|source| target(driven, source))?;
+        if let Some((expected_store, expected)) = at.stands_on {
+            let found = ground(store, log, at.position, expected_store, expected).await;
+            let events = |source| ReplayError::Events { projection: driven.name().clone(), source };
+            diverged |= found.map_err(events)?.is_some();
+        }
+        all.push((log, at));
+    }
+    Ok((all, diverged))
+}
+
+fn target(driven: &Driven, source: ProjectedError) -> ReplayError {
+    ReplayError::Target { projection: driven.name().clone(), source }
+}
