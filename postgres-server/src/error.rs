@@ -52,6 +52,30 @@ pub enum ServerError {
         /// What it printed, and the end of the server's log.
         output: String,
     },
+    /// The environment names a server in a way that is not understood. The URL is not shown, it may hold a password.
+    #[error("FACTUM_TEST_POSTGRES_URL is no URL of a Postgres server such as postgres://me@host/postgres: {what}")]
+    Url {
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The server refused a statement, or cannot be reached.
+    #[cfg(feature = "databases")]
+    #[error("{doing} on the Postgres server failed")]
+    Sql {
+        /// What was being done.
+        doing: &'static str,
+        /// What the server said.
+        source: sqlx::Error,
+    },
+    /// A template could not be prepared.
+    #[cfg(feature = "databases")]
+    #[error("the template database `{name}` could not be prepared")]
+    Template {
+        /// Which one.
+        name: String,
+        /// What the caller's own function said.
+        source: Cause,
+    },
     /// Only a server that was started here can be stopped here.
     #[error("the server is the one of FACTUM_TEST_POSTGRES_URL, and is not ours to {what}; unset the variable")]
     NotOurs {
@@ -65,6 +89,29 @@ impl ServerError {
     #[must_use]
     pub fn is_not_installed(&self) -> bool {
         matches!(self, Self::NotInstalled { .. })
+    }
+
+    pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { doing, path, source }
+    }
+
+    #[cfg(feature = "databases")]
+    pub(crate) fn sql(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
+        move |source| Self::Sql { doing, source }
+    }
+}
+
+/// An error of the caller's, of whatever type, handed back.
+#[cfg(feature = "databases")]
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Cause(Box<dyn std::error::Error + Send + Sync>);
+
+#[cfg(feature = "databases")]
+impl Cause {
+    pub(crate) fn of(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self(Box::new(error))
     }
 }
 

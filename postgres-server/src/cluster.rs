@@ -1,0 +1,133 @@
+//! A server of our own: its folder, and Postgres' programs called on it.
+
+use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::account::Account;
+use crate::folder::Home;
+use crate::watchdog::Watchdog;
+use crate::{Binaries, ServerError, ServerOptions};
+
+/// Who owns everything in a server of ours; it is nobody's name outside of it.
+pub(crate) const SUPERUSER: &str = "postgres";
+
+/// How many bytes of a server's log are shown when it does not start.
+const LOG_SHOWN: usize = 2_000;
+
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    binaries: Binaries,
+    account: Option<Account>,
+    home: PathBuf,
+    data: PathBuf,
+    _watchdog: Watchdog,
+}
+
+impl Cluster {
+    /// Folders and a watchdog, and nothing in them yet.
+    pub(crate) fn prepare(options: &ServerOptions) -> Result<Self, ServerError> {
+        let binaries = Binaries::find()?;
+        let Home { path: home, account } = Home::make()?;
+        let place = Home { path: home.clone(), account };
+        let data = options.folder_for_data().map_or_else(|| Ok(home.join("data")), |base| place.data_below(base))?;
+        let watchdog = Watchdog::start(&home, &data, account)?;
+        Ok(Self { binaries, account, home, data, _watchdog: watchdog })
+    }
+
+    /// The files of a new server.
+    pub(crate) fn initialise(&self, options: &ServerOptions) -> Result<(), ServerError> {
+        let mut initdb = self.command("initdb");
+        initdb.args(["--no-sync", "--encoding=UTF8", "--locale=C", "--auth=trust"]);
+        initdb.arg(format!("--username={SUPERUSER}")).arg("--pgdata").arg(&self.data);
+        self.run(initdb)?;
+        self.configure(options)
+    }
+
+    fn configure(&self, options: &ServerOptions) -> Result<(), ServerError> {
+        let path = self.data.join("postgresql.conf");
+        let mut text = std::fs::read_to_string(&path).map_err(ServerError::io("reading", &path))?;
+        text.push('\n');
+        text.push_str(&options.lines(&self.home));
+        std::fs::write(&path, text).map_err(ServerError::io("writing", &path))
+    }
+
+    /// Returns when the server takes connections.
+    pub(crate) fn start(&self) -> Result<(), ServerError> {
+        let mut start = self.pg_ctl("start");
+        start.args(["-t", "120", "-l"]).arg(self.log());
+        self.run(start)
+    }
+
+    /// Returns when the server is gone.
+    pub(crate) fn stop(&self, mode: &str) -> Result<(), ServerError> {
+        let mut stop = self.pg_ctl("stop");
+        stop.args(["-t", "120", "-m", mode]);
+        self.run(stop)
+    }
+
+    /// How to reach a database of it; everything but the plainest characters of the folder is escaped.
+    pub(crate) fn url(&self, database: &str) -> String {
+        use std::os::unix::ffi::OsStrExt;
+        let mut host = String::new();
+        for byte in self.home.as_os_str().as_bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => host.push(char::from(*byte)),
+                other => host.push_str(&format!("%{other:02X}")),
+            }
+        }
+        format!("postgres://{SUPERUSER}@{host}:5432/{database}")
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    fn log(&self) -> PathBuf {
+        self.home.join("log")
+    }
+
+    fn pg_ctl(&self, what: &str) -> Command {
+        let mut command = self.command("pg_ctl");
+        command.arg(what).arg("-D").arg(&self.data).args(["-s", "-w"]);
+        command
+    }
+
+    /// A program of Postgres, run as the account of the server, knowing nothing of the caller's own Postgres.
+    fn command(&self, program: &str) -> Command {
+        self.as_account(self.binaries.program(program))
+    }
+
+    pub(crate) fn as_account(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
+            command.env_remove(name);
+        }
+        command.env("LC_ALL", "C").env("HOME", &self.home).current_dir(&self.home).stdin(Stdio::null());
+        if let Some(account) = self.account {
+            command.uid(account.uid).gid(account.gid);
+        }
+        command
+    }
+
+    pub(crate) fn run(&self, mut command: Command) -> Result<(), ServerError> {
+        let program = PathBuf::from(command.get_program());
+        let output = command.output().map_err(ServerError::io("starting", &program))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).trim().to_owned());
+        let output_and_log = format!("{}\n{}", said.join("\n"), self.end_of_log());
+        Err(ServerError::Failed { program, status: output.status, output: output_and_log.trim().to_owned() })
+    }
+
+    fn end_of_log(&self) -> String {
+        let log = std::fs::read(self.log()).unwrap_or_default();
+        String::from_utf8_lossy(&log[log.len().saturating_sub(LOG_SHOWN)..]).trim().to_owned()
+    }
+}

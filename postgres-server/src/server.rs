@@ -1,0 +1,182 @@
+//! The server that tests share, and servers of one's own.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::cluster::{Cluster, SUPERUSER};
+use crate::url::ServerUrl;
+use crate::{ServerError, ServerOptions};
+
+/// Names a server to use instead of starting one: `postgres://role@host/database`, a role that may create databases.
+const URL_VARIABLE: &str = "FACTUM_TEST_POSTGRES_URL";
+
+/// `required`: a test without a server fails, where it is otherwise skipped.
+const DEMAND_VARIABLE: &str = "FACTUM_TEST_POSTGRES";
+
+/// The one of this process.
+static SHARED: Mutex<Option<Server>> = Mutex::new(None);
+
+/// A Postgres server: the one of the environment, or one that was started here and ends with the last handle to it,
+/// or with the process, however that ends. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    place: Place,
+    #[cfg(feature = "databases")]
+    pub(crate) databases: crate::database::Names,
+}
+
+#[derive(Debug)]
+enum Place {
+    Ours(Cluster),
+    Theirs(ServerUrl),
+}
+
+impl Server {
+    /// The server for a test: the shared one; `None`, which is said on standard error even where the output of tests
+    /// is captured, where Postgres is not installed and `FACTUM_TEST_POSTGRES` is not `required`.
+    ///
+    /// ```
+    /// use factum_postgres_server::Server;
+    ///
+    /// // The first line of every test that needs Postgres.
+    /// let Some(server) = Server::for_test() else { return };
+    /// assert!(server.url("postgres").starts_with("postgres"));
+    /// ```
+    ///
+    /// # Panics
+    /// If there is no server and that is not to be forgiven: it is required, the one of the environment is named
+    /// wrongly, or one does not start. A test that then passed would have proved nothing.
+    #[must_use]
+    #[track_caller]
+    pub fn for_test() -> Option<Self> {
+        let is_required = std::env::var_os(DEMAND_VARIABLE).is_some_and(|value| value == "required");
+        match Self::shared() {
+            Ok(server) => Some(server),
+            Err(error) if error.is_not_installed() && !is_required => {
+                let thread = std::thread::current();
+                let test = thread.name().unwrap_or("a test");
+                // Not `eprintln`, whose output a test harness swallows; where standard error is closed nobody listens.
+                let line = format!("\n*** SKIPPED, NOT TESTED: {test}: {error}\n");
+                let _ = std::io::stderr().write_all(line.as_bytes());
+                None
+            }
+            Err(error) => panic!("this test needs Postgres: {}", with_causes(&error)),
+        }
+    }
+
+    /// The server that everything in this process shares: the one that `FACTUM_TEST_POSTGRES_URL` names, or one that
+    /// is started now, [careless](ServerOptions::careless) and on its own socket, if nobody asked before.
+    ///
+    /// # Errors
+    /// [`ServerError::NotInstalled`] where there is none to start, [`ServerError::Url`] for a variable that is no URL,
+    /// and others for one that does not start.
+    pub fn shared() -> Result<Self, ServerError> {
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(server) = &*shared {
+            return Ok(server.clone());
+        }
+        let server = match std::env::var(URL_VARIABLE) {
+            Ok(url) => Self::at(Place::Theirs(ServerUrl::parse(&url)?)),
+            Err(_) => Self::start(&ServerOptions::careless())?,
+        };
+        *shared = Some(server.clone());
+        Ok(server)
+    }
+
+    /// Starts a server that nobody else uses, whatever the environment names.
+    ///
+    /// # Errors
+    /// [`ServerError::NotInstalled`] where there is none to start, and others for one that does not start.
+    pub fn start(options: &ServerOptions) -> Result<Self, ServerError> {
+        let cluster = Cluster::prepare(options)?;
+        cluster.initialise(options)?;
+        cluster.start()?;
+        Ok(Self::at(Place::Ours(cluster)))
+    }
+
+    fn at(place: Place) -> Self {
+        let inner = Inner {
+            place,
+            #[cfg(feature = "databases")]
+            databases: crate::database::Names::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// How to reach a database of it.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        match &self.inner.place {
+            Place::Ours(cluster) => cluster.url(database),
+            Place::Theirs(url) => url.with_database(database),
+        }
+    }
+
+    /// How to reach the database that is there from the start, to make others from.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        match &self.inner.place {
+            Place::Ours(cluster) => cluster.url(SUPERUSER),
+            Place::Theirs(url) => url.as_str().to_owned(),
+        }
+    }
+
+    /// Whether it was started here, and so may be stopped.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        matches!(self.inner.place, Place::Ours(_))
+    }
+
+    /// Where the data of a server of ours lie.
+    #[must_use]
+    pub fn data_folder(&self) -> Option<&Path> {
+        self.cluster("look into").ok().map(Cluster::data)
+    }
+
+    /// Where the socket of a server of ours is.
+    #[must_use]
+    pub fn socket_folder(&self) -> Option<&Path> {
+        self.cluster("look into").ok().map(Cluster::home)
+    }
+
+    /// Stops it as an administrator does: connections are cut, what was answered is on disk.
+    ///
+    /// # Errors
+    /// [`ServerError::NotOurs`], or [`ServerError::Failed`] if it does not run.
+    pub fn stop(&self) -> Result<(), ServerError> {
+        self.cluster("stop")?.stop("fast")
+    }
+
+    /// Stops it as a crash does: nothing is finished, nothing is written, the next start recovers.
+    ///
+    /// # Errors
+    /// [`ServerError::NotOurs`], or [`ServerError::Failed`] if it does not run.
+    pub fn stop_immediate(&self) -> Result<(), ServerError> {
+        self.cluster("stop")?.stop("immediate")
+    }
+
+    /// Starts it again after a stop, with the same data under the same URL.
+    ///
+    /// # Errors
+    /// [`ServerError::NotOurs`], or [`ServerError::Failed`] if it runs already.
+    pub fn start_again(&self) -> Result<(), ServerError> {
+        self.cluster("start")?.start()
+    }
+
+    pub(crate) fn cluster(&self, what: &'static str) -> Result<&Cluster, ServerError> {
+        match &self.inner.place {
+            Place::Ours(cluster) => Ok(cluster),
+            Place::Theirs(_) => Err(ServerError::NotOurs { what }),
+        }
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
