@@ -1,0 +1,112 @@
+//! The connections of a store.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgRow};
+use sqlx::query::Query;
+use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Transaction};
+
+use crate::error::{ConnectError, is_lost};
+use crate::options::PostgresOptions;
+use crate::sql::{Schema, Statements};
+
+/// A query with its binds.
+pub(crate) type Bound<'q> = Query<'q, Postgres, PgArguments>;
+
+/// How the connections of a store are made, and those that it shares for reading and for read models.
+#[derive(Clone, Debug)]
+pub(crate) struct Db {
+    pub(crate) pool: PgPool,
+    pub(crate) sql: Arc<Statements>,
+    pub(crate) schema: Schema,
+    connect: PgConnectOptions,
+    pooler: bool,
+}
+
+impl Db {
+    pub(crate) fn new(url: &str, options: &PostgresOptions) -> Result<Self, ConnectError> {
+        let schema = Schema::new(&options.schema);
+        let schema = schema.ok_or_else(|| ConnectError::Schema { schema: options.schema.clone() })?;
+        let connect = connect_options(url, options)?;
+        // A connection that has died is found out by its use, and what was read on it is read again: a question before each
+        // use would cost a round trip.
+        let pool = PgPoolOptions::new()
+            .max_connections(options.connections)
+            .min_connections(0)
+            .acquire_timeout(options.acquire_timeout)
+            .test_before_acquire(false)
+            .connect_lazy_with(connect.clone());
+        let sql = Arc::new(Statements::new(&schema));
+        Ok(Self { pool, sql, schema, connect, pooler: options.transaction_pooler })
+    }
+
+    /// A connection of its own.
+    pub(crate) async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        self.connect.connect().await
+    }
+
+    /// Whether a pooler hands out connections by transaction: then nothing that belongs to a session may be used.
+    pub(crate) fn behind_pooler(&self) -> bool {
+        self.pooler
+    }
+
+    /// The rows of one statement that reads. It is sent a second time where the connection turned out to be dead.
+    pub(crate) async fn fetch<'q>(&self, query: impl Fn() -> Bound<'q> + Send) -> Result<Vec<PgRow>, sqlx::Error> {
+        match self.fetch_once(query()).await {
+            Err(error) if is_lost(&error) => self.fetch_once(query()).await,
+            other => other,
+        }
+    }
+
+    async fn fetch_once(&self, query: Bound<'_>) -> Result<Vec<PgRow>, sqlx::Error> {
+        if !self.pooler {
+            let mut conn = self.pool.acquire().await?;
+            return query.fetch_all(&mut *conn).await;
+        }
+        let mut transaction = self.begin().await?;
+        let rows = query.persistent(false).fetch_all(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(rows)
+    }
+
+    /// A transaction, READ COMMITTED.
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        match self.pool.begin_with(BEGIN).await {
+            Err(error) if is_lost(&error) => self.pool.begin_with(BEGIN).await,
+            other => other,
+        }
+    }
+
+    /// Closes what is shared, after what is under way.
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Whatever the defaults of the role and of the database are.
+pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+fn connect_options(url: &str, options: &PostgresOptions) -> Result<PgConnectOptions, ConnectError> {
+    let parsed = PgConnectOptions::from_str(url).map_err(|source| ConnectError::Url { source: Box::new(source) })?;
+    let parsed = parsed.application_name(&options.application_name).disable_statement_logging();
+    if options.transaction_pooler {
+        return Ok(parsed.statement_cache_capacity(0));
+    }
+    // What the service relies on is not left to the settings of a role or of a database.
+    let settings = [
+        ("synchronous_commit", "on".to_owned()),
+        ("default_transaction_isolation", "read\\ committed".to_owned()),
+        ("statement_timeout", options.statement_timeout.as_millis().to_string()),
+        ("idle_in_transaction_session_timeout", options.statement_timeout.as_millis().to_string()),
+    ];
+    Ok(parsed.options(settings))
+}
+
+/// A connection that is dropped in the middle of a statement is not used again.
+pub(crate) async fn connect_once(url: &str, options: &PostgresOptions) -> Result<PgConnection, ConnectError> {
+    let connecting = connect_options(url, options)?;
+    let connected = tokio::time::timeout(options.acquire_timeout, PgConnection::connect_with(&connecting)).await;
+    let timed_out = |_| ConnectError::Unreachable(crate::error::fault(sqlx::Error::PoolTimedOut));
+    connected.map_err(timed_out)?.map_err(|error| ConnectError::Unreachable(crate::error::fault(error)))
+}

@@ -1,0 +1,137 @@
+//! Why a store could not be connected to, and what PostgreSQL's errors mean to callers of the ports.
+
+use factum::{Fault, FaultKind};
+use thiserror::Error;
+
+/// Why a store could not be connected to, set up or checked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The URL cannot be understood. It is not shown, since it may hold a password.
+    #[error("the URL of the database cannot be understood: {source}; write postgres://user@host:5432/database")]
+    Url {
+        /// What is wrong with it.
+        #[source]
+        source: Box<sqlx::Error>,
+    },
+    /// The name of the schema cannot be one.
+    #[error("{schema:?} cannot be the schema of a store: 1 to 63 bytes, no NUL, not one of the server's own")]
+    Schema {
+        /// The name that was asked for.
+        schema: String,
+    },
+    /// The server could not be reached, or refused the connection.
+    #[error("the database server could not be reached: {0}")]
+    Unreachable(#[source] Fault),
+    /// There is no store, or an older one than this release needs.
+    #[error(
+        "the store in schema {schema} is at migration {found} and this release needs {needed}; run its migrations first"
+    )]
+    NotMigrated {
+        /// The schema.
+        schema: String,
+        /// The migration that it is at; 0 where there is no store.
+        found: i32,
+        /// The one that is needed.
+        needed: i32,
+    },
+    /// The store was migrated by a newer release, which this one cannot work with.
+    #[error(
+        "the store in schema {schema} needs a release that knows migration {needed}, and this one knows {known}; upgrade it"
+    )]
+    Newer {
+        /// The schema.
+        schema: String,
+        /// The newest migration that this release knows.
+        known: i32,
+        /// The migration that a release must know to use it.
+        needed: i32,
+    },
+    /// The database does not store texts as UTF-8.
+    #[error("the database has the encoding {encoding}; create it with ENCODING 'UTF8'")]
+    Encoding {
+        /// The encoding that it has.
+        encoding: String,
+    },
+    /// A migration failed; nothing was changed.
+    #[error("migration {number} ({name}) of schema {schema} failed: {source}")]
+    Migration {
+        /// The schema.
+        schema: String,
+        /// The number of the migration.
+        number: i32,
+        /// What it is called.
+        name: &'static str,
+        /// What the server said.
+        #[source]
+        source: Fault,
+    },
+    /// The server failed in another way.
+    #[error("the store could not be connected to: {0}")]
+    Fault(#[from] Fault),
+}
+
+/// What an error of the driver means.
+pub(crate) fn fault(error: sqlx::Error) -> Fault {
+    let (kind, what) = explain(&error);
+    Fault::caused(kind, what, error)
+}
+
+/// A fault for each of several callers of what failed once: the error itself goes to the first.
+pub(crate) fn explain(error: &sqlx::Error) -> (FaultKind, String) {
+    match error {
+        sqlx::Error::Database(said) => {
+            let code = said.code().unwrap_or_default();
+            let (kind, remedy) = by_code(&code);
+            let remedy = remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default();
+            (kind, format!("{} (SQLSTATE {code}){remedy}", said.message()))
+        }
+        sqlx::Error::Io(source) => {
+            (FaultKind::Unavailable, format!("the connection to the database was lost: {source}"))
+        }
+        sqlx::Error::Tls(source) => (FaultKind::Unavailable, format!("no TLS connection: {source}")),
+        sqlx::Error::PoolTimedOut => (
+            FaultKind::Unavailable,
+            "no connection to the database was free in time; allow more connections, or fewer callers at once"
+                .to_owned(),
+        ),
+        sqlx::Error::PoolClosed => (FaultKind::Closed, "the store is closed".to_owned()),
+        sqlx::Error::Protocol(what) => {
+            (FaultKind::Unavailable, format!("the conversation with the database broke: {what}"))
+        }
+        sqlx::Error::WorkerCrashed => (FaultKind::Unavailable, "the driver of the database broke".to_owned()),
+        other => (FaultKind::Other, other.to_string()),
+    }
+}
+
+/// By SQLSTATE: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn by_code(code: &str) -> (FaultKind, Option<&'static str>) {
+    match code {
+        "53100" => (FaultKind::Full, Some("make room on the server's disk")),
+        "25006" => (FaultKind::ReadOnly, Some("this server takes no writes; connect to the primary")),
+        "42501" => (FaultKind::ReadOnly, Some("grant it to the role, or connect with another")),
+        "3F000" | "42P01" | "42883" | "42703" => (FaultKind::Other, Some("run the migrations of this release")),
+        "XX001" | "XX002" | "23505" => {
+            (FaultKind::Corrupt, Some("look at the server's log, and at what else writes here"))
+        }
+        "57014" => (FaultKind::Unavailable, Some("it took longer than the statement timeout, or was cancelled")),
+        "55P03" => (FaultKind::Unavailable, Some("somebody holds the lock for long; see pg_locks")),
+        "FA001" => (FaultKind::Other, Some("append in READ COMMITTED")),
+        _ if ["08", "53", "57", "40", "58"].iter().any(|class| code.starts_with(class)) => {
+            (FaultKind::Unavailable, None)
+        }
+        _ => (FaultKind::Other, None),
+    }
+}
+
+/// Whether the connection is gone, so that nobody knows what became of the last statement on it.
+pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(said) => {
+            let code = said.code().unwrap_or_default();
+            code.starts_with("08") || ["57P01", "57P02", "57P03", "57P05"].contains(&&*code)
+        }
+        _ => false,
+    }
+}

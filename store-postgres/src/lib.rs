@@ -1,0 +1,20 @@
+//! The production event store of Factum: events, snapshots and read models in PostgreSQL.
+//!
+//! [`PostgresStore`] implements [`EventStore`](factum::EventStore), [`SnapshotStore`](factum::SnapshotStore) and
+//! [`ReadModelStore`](factum::ReadModelStore). Any number of processes may use one database.
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::await_holding_lock, clippy::cast_possible_truncation)
+)]
+
+mod db;
+mod error;
+mod migrate;
+mod options;
+mod sql;
+mod store;
+
+pub use error::ConnectError;
+pub use options::{KeyRetention, PostgresOptions};
+pub use store::PostgresStore;

@@ -1,0 +1,191 @@
+//! How a store is connected to.
+
+use std::time::Duration;
+
+use factum::Limits;
+
+use crate::error::ConnectError;
+use crate::store::PostgresStore;
+
+/// How long the outcome of a command is found under its key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyRetention {
+    /// As long as the store lives.
+    #[default]
+    Forever,
+    /// For this long after it was recorded; then the key is as good as new.
+    For(Duration),
+}
+
+/// How a store is connected to.
+///
+/// ```no_run
+/// use factum_postgres::PostgresOptions;
+///
+/// # async fn connect() -> Result<(), factum_postgres::ConnectError> {
+/// let options = PostgresOptions::new().schema("shop").connections(16);
+/// options.migrate("postgres://owner@localhost/shop").await?;
+/// let store = options.connect("postgres://service@localhost/shop").await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct PostgresOptions {
+    pub(crate) schema: String,
+    pub(crate) connections: u32,
+    pub(crate) acquire_timeout: Duration,
+    pub(crate) statement_timeout: Duration,
+    pub(crate) limits: Limits,
+    pub(crate) key_retention: KeyRetention,
+    pub(crate) queue: usize,
+    pub(crate) group_appends: usize,
+    pub(crate) group_bytes: usize,
+    pub(crate) poll: Duration,
+    pub(crate) transaction_pooler: bool,
+    pub(crate) read_only: bool,
+    pub(crate) application_name: String,
+}
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        Self {
+            schema: "factum".to_owned(),
+            connections: 8,
+            acquire_timeout: Duration::from_secs(10),
+            statement_timeout: Duration::from_secs(30),
+            limits: Limits::default(),
+            key_retention: KeyRetention::default(),
+            queue: 4_096,
+            group_appends: 512,
+            group_bytes: 4 << 20,
+            poll: Duration::from_millis(500),
+            transaction_pooler: false,
+            read_only: false,
+            application_name: "factum".to_owned(),
+        }
+    }
+}
+
+impl PostgresOptions {
+    /// The schema `factum`, up to 8 connections for reading, keys kept forever.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The schema that holds the store (`factum` by default). One database may hold several.
+    #[must_use]
+    pub fn schema(mut self, name: impl Into<String>) -> Self {
+        self.schema = name.into();
+        self
+    }
+
+    /// How many connections at most read, and keep read models (at least 1; 8 by default). Beside these a store holds one or
+    /// two for appending and one for wake-ups.
+    #[must_use]
+    pub fn connections(mut self, connections: u32) -> Self {
+        self.connections = connections.max(1);
+        self
+    }
+
+    /// How long to wait for a connection that is free, or for the server (10 seconds by default).
+    #[must_use]
+    pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
+        self.acquire_timeout = timeout;
+        self
+    }
+
+    /// After what time the server ends a statement, one that waits for the order lock included (30 seconds by default; zero:
+    /// never).
+    #[must_use]
+    pub fn statement_timeout(mut self, timeout: Duration) -> Self {
+        self.statement_timeout = timeout;
+        self
+    }
+
+    /// What is refused as input.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How long outcomes are kept.
+    #[must_use]
+    pub fn key_retention(mut self, retention: KeyRetention) -> Self {
+        self.key_retention = retention;
+        self
+    }
+
+    /// How many appends may wait before callers are held up (at least 1; 4,096 by default).
+    #[must_use]
+    pub fn queue(mut self, appends: usize) -> Self {
+        self.queue = appends.max(1);
+        self
+    }
+
+    /// How many appends, and how many bytes, go into one transaction at most (512 and 4 MiB by default). One append alone may
+    /// be larger.
+    #[must_use]
+    pub fn group(mut self, appends: usize, bytes: usize) -> Self {
+        (self.group_appends, self.group_bytes) = (appends.max(1), bytes);
+        self
+    }
+
+    /// How often readers are woken without having been told of an append (500 milliseconds by default): what is left where
+    /// notifications do not come through.
+    #[must_use]
+    pub fn poll(mut self, every: Duration) -> Self {
+        self.poll = every.max(Duration::from_millis(1));
+        self
+    }
+
+    /// For a server behind a pooler that hands out connections by transaction, such as PgBouncer: no prepared statements, no
+    /// settings of a session, no notifications. Everything works, by polling, with more round trips.
+    #[must_use]
+    pub fn transaction_pooler(mut self) -> Self {
+        self.transaction_pooler = true;
+        self
+    }
+
+    /// Writes nothing, and takes a server that is a read replica.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
+    /// What the server's views show as the name of these connections (`factum` by default).
+    #[must_use]
+    pub fn application_name(mut self, name: impl Into<String>) -> Self {
+        self.application_name = name.into();
+        self
+    }
+
+    /// Connects to a store that [`migrate`](Self::migrate) has set up. Changes nothing.
+    ///
+    /// The URL is `postgres://user:password@host:port/database?sslmode=verify-full`; a unix socket is
+    /// `postgres://user@localhost/database?host=/var/run/postgresql`.
+    ///
+    /// # Errors
+    /// [`ConnectError`] says what is wrong and what to do.
+    pub async fn connect(&self, url: &str) -> Result<PostgresStore, ConnectError> {
+        PostgresStore::with_options(url, self).await
+    }
+
+    /// Sets up the schema, or brings it to what this release needs: each migration once, whoever else does the same at the
+    /// same time. Needs a role that may create tables; a service need not be one.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; then nothing has changed.
+    pub async fn migrate(&self, url: &str) -> Result<(), ConnectError> {
+        crate::migrate::migrate(url, self).await
+    }
+
+    /// Whether the store is there and fits this release, without changing anything: what a deployment asks before it starts.
+    ///
+    /// # Errors
+    /// [`ConnectError`] says what does not fit.
+    pub async fn check(&self, url: &str) -> Result<(), ConnectError> {
+        crate::migrate::check_url(url, self).await
+    }
+}

@@ -1,0 +1,107 @@
+//! The statements: one in each file of `sql/`, with the schema of the store put in its place.
+
+use std::sync::Arc;
+
+use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
+
+/// The name of the schema that holds a store, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Schema {
+    name: String,
+}
+
+/// The longest name that PostgreSQL takes without cutting it.
+const MAX_IDENTIFIER: usize = 63;
+
+impl Schema {
+    /// `None` where it is empty, holds a NUL, is longer than 63 bytes, or is one of the database's own.
+    pub(crate) fn new(name: &str) -> Option<Self> {
+        let own = name.starts_with("pg_") || name == "information_schema";
+        let fits = !name.is_empty() && name.len() <= MAX_IDENTIFIER && !name.contains('\0');
+        (fits && !own).then(|| Self { name: name.to_owned() })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// As an identifier in a statement.
+    pub(crate) fn quoted(&self) -> String {
+        quote(&self.name)
+    }
+
+    /// The number of the order lock of the log in this schema: the same in every process, and hardly one that a user of
+    /// advisory locks takes by chance.
+    pub(crate) fn order_lock(&self) -> i64 {
+        let name = format!("factum order lock of {}", self.name);
+        let digest = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes()).as_u64_pair().0;
+        i64::from_be_bytes(digest.to_be_bytes())
+    }
+
+    /// A statement of a file: without the comment at its top, and with this schema in the place of `factum.`.
+    pub(crate) fn put_into(&self, text: &str) -> String {
+        let start = text.lines().take_while(|line| line.starts_with("--")).map(|line| line.len() + 1).sum::<usize>();
+        let body = text.get(start..).unwrap_or(text).trim();
+        body.replace("factum.", &format!("{}.", self.quoted())).replace(":lock", &self.order_lock().to_string())
+    }
+}
+
+/// An identifier, quoted.
+pub(crate) fn quote(identifier: &str) -> String {
+    format!("\"{}\"", identifier.replace('"', "\"\""))
+}
+
+macro_rules! statements {
+    ($($name:ident),* $(,)?) => {
+        /// Every statement of the store, ready to be sent.
+        #[derive(Debug)]
+        pub(crate) struct Statements {
+            $(pub(crate) $name: SqlStr,)*
+        }
+
+        impl Statements {
+            pub(crate) fn new(schema: &Schema) -> Self {
+                Self {
+                    $($name: shared(schema.put_into(include_str!(concat!("sql/", stringify!($name), ".sql")))),)*
+                }
+            }
+        }
+    };
+}
+
+// The texts come from files of this crate; the one thing put into them is a quoted identifier.
+fn shared(text: String) -> SqlStr {
+    AssertSqlSafe(Arc::<str>::from(text)).into_sql_str()
+}
+
+statements! {
+    append_one,
+    append_group,
+    head,
+    look,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_is_quoted_wherever_it_stands() {
+        let schema = Schema::new("my \"shop\"").unwrap();
+        let put = schema.put_into("-- What it is for.\n-- $1: a number\nSELECT factum.f($1), :lock\n");
+        assert_eq!(put, format!("SELECT \"my \"\"shop\"\"\".f($1), {}", schema.order_lock()));
+    }
+
+    #[test]
+    fn names_that_would_be_cut_or_are_not_ours_are_refused() {
+        for name in ["", "pg_catalog", "information_schema", "a\0b", &"x".repeat(64)] {
+            assert_eq!(Schema::new(name), None, "{name:?}");
+        }
+        assert!(Schema::new(&"x".repeat(63)).is_some());
+    }
+
+    #[test]
+    fn two_schemas_have_two_order_locks() {
+        assert_ne!(Schema::new("a").unwrap().order_lock(), Schema::new("b").unwrap().order_lock());
+    }
+}

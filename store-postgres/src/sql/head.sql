@@ -1,0 +1,2 @@
+-- The last position.
+SELECT position FROM factum.events ORDER BY position DESC LIMIT 1
