@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::ServerError;
 
-/// Without one of these no server can be made. `pg_basebackup` is looked for when a standby asks for it.
+/// Without one of these no server can be made.
 const NEEDED: [&str; 3] = ["initdb", "pg_ctl", "postgres"];
 
 /// The folder with the programs of one Postgres release.
@@ -25,11 +25,16 @@ impl Binaries {
         Self::among(candidates())
     }
 
-    /// The first of these folders that holds everything.
-    pub(crate) fn among(folders: Vec<PathBuf>) -> Result<Self, ServerError> {
-        let complete = |folder: &PathBuf| NEEDED.iter().all(|program| folder.join(program).is_file());
-        match folders.iter().find(|folder| complete(folder)) {
-            Some(folder) => Ok(Self { folder: folder.clone() }),
+    /// The first of these folders that holds everything; or where the links in it lead, which is where the rest is
+    /// that a server needs later, `pg_basebackup` for one.
+    fn among(folders: Vec<PathBuf>) -> Result<Self, ServerError> {
+        let complete = |folder: &&PathBuf| NEEDED.iter().all(|program| folder.join(program).is_file());
+        match folders.iter().find(complete) {
+            Some(folder) => {
+                let linked = folder.join(NEEDED[0]).canonicalize().ok();
+                let linked = linked.and_then(|program| program.parent().map(Path::to_path_buf));
+                Ok(Self { folder: linked.filter(|linked| complete(&linked)).unwrap_or_else(|| folder.clone()) })
+            }
             None => Err(ServerError::NotInstalled { program: "postgres", searched: folders }),
         }
     }
@@ -116,7 +121,8 @@ mod tests {
     #[test]
     fn a_folder_that_lacks_a_program_is_passed_over() {
         let below = tempfile::tempdir().unwrap();
-        let (half, whole) = (below.path().join("half"), below.path().join("whole"));
+        let base = below.path().canonicalize().unwrap();
+        let (half, whole) = (base.join("half"), base.join("whole"));
         for (folder, programs) in [(&half, &NEEDED[..2]), (&whole, &NEEDED[..])] {
             std::fs::create_dir(folder).unwrap();
             for program in programs {
@@ -125,6 +131,21 @@ mod tests {
         }
         let found = Binaries::among(vec![below.path().join("gone"), half, whole.clone()]).unwrap();
         assert_eq!(found.folder(), whole);
+    }
+
+    #[test]
+    fn where_links_lead_counts_since_the_rest_lies_there() {
+        let below = tempfile::tempdir().unwrap();
+        let below = below.path().canonicalize().unwrap();
+        let (links, real) = (below.join("links"), below.join("real"));
+        for folder in [&links, &real] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        for program in NEEDED {
+            std::fs::write(real.join(program), "").unwrap();
+            std::os::unix::fs::symlink(real.join(program), links.join(program)).unwrap();
+        }
+        assert_eq!(Binaries::among(vec![links]).unwrap().folder(), real);
     }
 
     #[test]

@@ -45,6 +45,15 @@ impl Cluster {
         self.configure(options)
     }
 
+    /// The files of a server that follows another one.
+    pub(crate) fn copy(&self, primary: &Self, options: &ServerOptions) -> Result<(), ServerError> {
+        let mut backup = self.command("pg_basebackup");
+        backup.args(["--no-sync", "--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf", "--pgdata"]);
+        backup.arg(&self.data).arg("--host").arg(&primary.home).args(["--port=5432", "--username", SUPERUSER]);
+        self.run(backup)?;
+        self.configure(options)
+    }
+
     fn configure(&self, options: &ServerOptions) -> Result<(), ServerError> {
         let path = self.data.join("postgresql.conf");
         let mut text = std::fs::read_to_string(&path).map_err(ServerError::io("reading", &path))?;

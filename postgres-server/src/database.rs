@@ -174,6 +174,12 @@ impl Server {
         Ok(())
     }
 
+    /// Asks the server a question of ours.
+    pub(crate) async fn ask(&self, question: &'static str) -> Result<bool, ServerError> {
+        let mut connection = self.connect_as_admin().await?;
+        sqlx::query_scalar(question).fetch_one(&mut connection).await.map_err(ServerError::sql("asking"))
+    }
+
     async fn connect_as_admin(&self) -> Result<PgConnection, ServerError> {
         PgConnection::connect(&self.admin_url()).await.map_err(ServerError::sql("connecting"))
     }

@@ -91,6 +91,11 @@ impl ServerError {
         matches!(self, Self::NotInstalled { .. })
     }
 
+    /// Whether a test that can do nothing without it may be skipped.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::NotInstalled { .. } | Self::NotOurs { .. })
+    }
+
     pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { doing, path, source }

@@ -13,6 +13,7 @@
 
 mod account;
 mod binaries;
+mod bouncer;
 mod cluster;
 #[cfg(feature = "databases")]
 mod database;
@@ -20,10 +21,13 @@ mod error;
 mod folder;
 mod options;
 mod server;
+mod skip;
+mod standby;
 mod url;
 mod watchdog;
 
 pub use binaries::Binaries;
+pub use bouncer::Bouncer;
 #[cfg(feature = "databases")]
 pub use database::Database;
 #[cfg(feature = "databases")]

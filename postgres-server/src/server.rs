@@ -1,18 +1,14 @@
 //! The server that tests share, and servers of one's own.
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cluster::{Cluster, SUPERUSER};
 use crate::url::ServerUrl;
-use crate::{ServerError, ServerOptions};
+use crate::{ServerError, ServerOptions, skip};
 
 /// Names a server to use instead of starting one: `postgres://role@host/database`, a role that may create databases.
-const URL_VARIABLE: &str = "FACTUM_TEST_POSTGRES_URL";
-
-/// `required`: a test without a server fails, where it is otherwise skipped.
-const DEMAND_VARIABLE: &str = "FACTUM_TEST_POSTGRES";
+pub(crate) const URL_VARIABLE: &str = "FACTUM_TEST_POSTGRES_URL";
 
 /// The one of this process.
 static SHARED: Mutex<Option<Server>> = Mutex::new(None);
@@ -55,19 +51,18 @@ impl Server {
     #[must_use]
     #[track_caller]
     pub fn for_test() -> Option<Self> {
-        let is_required = std::env::var_os(DEMAND_VARIABLE).is_some_and(|value| value == "required");
-        match Self::shared() {
-            Ok(server) => Some(server),
-            Err(error) if error.is_not_installed() && !is_required => {
-                let thread = std::thread::current();
-                let test = thread.name().unwrap_or("a test");
-                // Not `eprintln`, whose output a test harness swallows; where standard error is closed nobody listens.
-                let line = format!("\n*** SKIPPED, NOT TESTED: {test}: {error}\n");
-                let _ = std::io::stderr().write_all(line.as_bytes());
-                None
-            }
-            Err(error) => panic!("this test needs Postgres: {}", with_causes(&error)),
-        }
+        skip::unless_missing(Self::shared(), skip::is_demanded())
+    }
+
+    /// A new server for a test that stops it, restarts it or needs settings of its own; `None`, which is said, where
+    /// Postgres is not installed. It is not demanded of whoever names a server in the environment.
+    ///
+    /// # Panics
+    /// If there is none though it is required, or one does not start.
+    #[must_use]
+    #[track_caller]
+    pub fn own_for_test(options: &ServerOptions) -> Option<Self> {
+        skip::unless_missing(Self::start(options), skip::is_demanded_of_our_own())
     }
 
     /// The server that everything in this process shares: the one that `FACTUM_TEST_POSTGRES_URL` names, or one that
@@ -97,7 +92,11 @@ impl Server {
         let cluster = Cluster::prepare(options)?;
         cluster.initialise(options)?;
         cluster.start()?;
-        Ok(Self::at(Place::Ours(cluster)))
+        Ok(Self::ours(cluster))
+    }
+
+    pub(crate) fn ours(cluster: Cluster) -> Self {
+        Self::at(Place::Ours(cluster))
     }
 
     fn at(place: Place) -> Self {
@@ -175,8 +174,4 @@ impl Server {
             Place::Theirs(_) => Err(ServerError::NotOurs { what }),
         }
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -18,7 +18,7 @@ end() {
 # Several times: what was still being started when we came may write into the folders a little longer.
 for _ in 1 2 3 4 5 6 7 8 9 10; do
     end "$2/postmaster.pid" QUIT
-    end "$1/pgbouncer.pid" TERM
+    for file in "$1"/pgbouncer-*.pid; do end "$file" KILL; done
     rm -rf -- "$1" "$2"
     [ -e "$1" ] || [ -e "$2" ] || exit 0
     sleep 0.2

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::postgres;
+
 /// One call of cargo.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Step {
@@ -26,7 +28,8 @@ impl Step {
             word == "-p" || word == "--package" || word.starts_with("-p") || word.starts_with("--package=")
         });
         let all: &[&str] = if chooses_packages { &[] } else { &["--workspace"] };
-        Self::new(&["test", "--no-fail-fast"]).and(&Self::new(all).arguments).and(arguments)
+        let step = Self::new(&["test", "--no-fail-fast"]).and(&Self::new(all).arguments).and(arguments);
+        Self { environment: Some(postgres::REQUIRED), ..step }
     }
 
     /// The workloads, in release.
@@ -92,9 +95,15 @@ mod tests {
 
     #[test]
     fn test_runs_the_workspace_unless_packages_are_chosen() {
-        assert_eq!(Step::test(&[]).to_string(), "cargo test --no-fail-fast --workspace");
-        assert_eq!(Step::test(&words("-- -p")).to_string(), "cargo test --no-fail-fast --workspace -- -p");
-        assert_eq!(Step::test(&words("-p factum x")).to_string(), "cargo test --no-fail-fast -p factum x");
+        let test = |line| Step::test(&words(line)).arguments.join(" ");
+        assert_eq!(test(""), "test --no-fail-fast --workspace");
+        assert_eq!(test("-- -p"), "test --no-fail-fast --workspace -- -p");
+        assert_eq!(test("-p factum x"), "test --no-fail-fast -p factum x");
+    }
+
+    #[test]
+    fn tests_that_need_postgres_are_not_skipped() {
+        assert!(Step::test(&[]).to_string().starts_with("FACTUM_TEST_POSTGRES=\"required\" cargo test"));
     }
 
     #[test]

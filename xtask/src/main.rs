@@ -4,6 +4,7 @@ mod arrows;
 mod cargo;
 mod check;
 mod manifest;
+mod postgres;
 mod source;
 mod task;
 mod tidy;
@@ -39,7 +40,10 @@ fn perform(task: Task) -> Result<(), String> {
             println!("{}", task::USAGE);
             Ok(())
         }
-        Task::Test(arguments) => cargo::run(&root, cargo::Step::test(&arguments)),
+        Task::Test(arguments) => {
+            postgres::ensure()?;
+            cargo::run(&root, cargo::Step::test(&arguments))
+        }
         Task::Check => check::run(&root),
         Task::Bench(arguments) => cargo::run(&root, cargo::Step::bench(&arguments)),
     }

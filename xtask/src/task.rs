@@ -5,7 +5,8 @@ pub(crate) const USAGE: &str = "\
 usage: cargo xtask <task>
 
   test [ARGS]    every test of the workspace, the examples in the documentation too;
-                 ARGS go to `cargo test`, for instance `-p factum` or `-- a_name`
+                 ARGS go to `cargo test`, for instance `-p factum` or `-- a_name`;
+                 Postgres is installed first where it is missing and apt-get can
   check          formatting, clippy, documentation, the arrows between crates, house rules
   bench [ARGS]   builds the workloads in release and runs them; ARGS go to them,
                  for instance `--help`, `--quick` or `replay --json results.json`
