@@ -2,16 +2,40 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
-/// Runs workloads, each beside its limit measured in the same run, and prints them as a table.
+use crate::work::StoreKind;
+
+/// On which stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stores {
+    Memory,
+    Sqlite,
+    All,
+}
+
+impl Stores {
+    pub(crate) fn kinds(self) -> Vec<StoreKind> {
+        match self {
+            Self::Memory => vec![StoreKind::Memory],
+            Self::Sqlite => vec![StoreKind::Sqlite],
+            Self::All => StoreKind::ALL.to_vec(),
+        }
+    }
+}
+
+/// Runs workloads, each beside its limit measured in the same run, prints them as a table and says which goals hold.
 #[derive(Debug, Parser)]
-#[command(name = "factum-benches", version)]
+#[command(name = "factum-benches", bin_name = "cargo xtask bench", version)]
 pub(crate) struct Arguments {
     /// Which workloads; all of them if none is named. `--list` shows them.
     pub(crate) workloads: Vec<String>,
 
-    /// Shows the workloads and what limits them, and runs none.
+    /// On which stores.
+    #[arg(long, value_enum, default_value_t = Stores::All)]
+    pub(crate) store: Stores,
+
+    /// Shows the workloads, their limits and goals, and runs none.
     #[arg(long)]
     pub(crate) list: bool,
 
@@ -20,7 +44,7 @@ pub(crate) struct Arguments {
     pub(crate) quick: bool,
 
     /// How often each is measured; the median counts.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(3..))]
     pub(crate) runs: u32,
 
     /// Writes the results to this file, as a JSON array.
@@ -44,8 +68,15 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Arguments::command().debug_assert();
-        let arguments = Arguments::try_parse_from(["benches", "replay", "--quick", "--json", "a.json"]).unwrap();
+        let words = ["benches", "replay", "--quick", "--json", "a.json", "--store", "sqlite"];
+        let arguments = Arguments::try_parse_from(words).unwrap();
         assert!(arguments.quick && arguments.workloads == ["replay"] && arguments.runs == 3);
-        assert!(Arguments::try_parse_from(["benches", "--runs", "0"]).is_err());
+        assert_eq!(arguments.store.kinds(), [StoreKind::Sqlite]);
+        assert_eq!(Arguments::try_parse_from(["benches"]).unwrap().store.kinds(), StoreKind::ALL);
+    }
+
+    #[test]
+    fn fewer_than_three_runs_have_no_median_and_are_refused() {
+        assert!(Arguments::try_parse_from(["benches", "--runs", "2"]).is_err());
     }
 }

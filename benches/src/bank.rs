@@ -22,8 +22,18 @@ pub(crate) struct Book {
     pub(crate) purpose: &'static str,
 }
 
+/// Makes the payload of an event 98 bytes long, with an amount of five digits.
+const PURPOSE: &str = "standing order 4711, savings plan, reference 2378-0001-1993, household";
+
 impl Book {
-    fn event(&self) -> AccountEvent {
+    /// The row with this number of those whose events have a payload of 98 bytes.
+    pub(crate) fn numbered(number: u64) -> Self {
+        let cents = 10_000 + i64::try_from(number % 90_000).unwrap_or(0);
+        Self { cents: if number.is_multiple_of(2) { cents } else { -cents }, purpose: PURPOSE }
+    }
+
+    /// What it does to an account.
+    pub(crate) fn event(&self) -> AccountEvent {
         let purpose = self.purpose.to_owned();
         if self.cents < 0 {
             AccountEvent::Withdrawn { cents: self.cents.saturating_neg(), purpose }
@@ -34,7 +44,7 @@ impl Book {
 }
 
 /// An account as its events left it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Account {
     open: bool,
     cents: i64,
@@ -47,8 +57,10 @@ impl Aggregate for Account {
 
     /// The first row opens the account, in the same append.
     fn decide(&self, row: &Book) -> Result<Vec<AccountEvent>, Self::Error> {
-        let opened = (!self.open).then(|| AccountEvent::Opened { owner: "anonymous".to_owned() });
-        Ok(opened.into_iter().chain([row.event()]).collect())
+        if self.open {
+            return Ok(vec![row.event()]);
+        }
+        Ok(vec![AccountEvent::Opened { owner: "anonymous".to_owned() }, row.event()])
     }
 
     fn apply(&mut self, event: &AccountEvent) {
@@ -92,6 +104,15 @@ mod tests {
         assert_eq!(ledger, super::ledger(1_000, 40).collect::<Vec<_>>());
         assert!(ledger.is_sorted_by_key(|transaction| transaction.day));
         assert!(ledger.iter().all(|transaction| transaction.account < 40 && transaction.day < 365));
+    }
+
+    #[test]
+    fn numbered_rows_have_payloads_of_98_bytes() {
+        for number in [0, 1, 89_999, 90_000, u64::MAX] {
+            let event = Book::numbered(number).event();
+            let event = factum::encode(&event, factum::Metadata::new(), factum::RoundTrip::Checked).unwrap();
+            assert_eq!(event.payload.len(), 98, "{number}");
+        }
     }
 
     #[test]

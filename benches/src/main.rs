@@ -6,12 +6,16 @@
 mod arguments;
 mod bank;
 mod child;
+mod goals;
+mod limit;
 mod measure;
+mod ours;
+mod place;
+mod prepare;
 mod projections;
-mod raw;
 mod report;
-mod workload;
-mod workloads;
+mod window;
+mod work;
 
 use std::process::ExitCode;
 

@@ -1,39 +1,46 @@
-//! Measuring: both sides in turns, each several times, the median counts.
+//! Measuring: all sides in turns, each several times, the median counts.
 
 use std::path::PathBuf;
 
+use crate::Result;
 use crate::arguments::Arguments;
-use crate::child::{self, Sample};
+use crate::child::{Order, Sample, What};
+use crate::place::{Lent, Places};
 use crate::report::{self, Row};
-use crate::workload::{Side, Workload};
-use crate::{Result, workloads};
+use crate::work::{self, Side, Size, Workload};
 
 /// Runs what the command line asks for and reports it.
 pub(crate) fn all(arguments: &Arguments) -> Result<()> {
-    let chosen = choose(&arguments.workloads)?;
+    let chosen = choose(arguments)?;
     if arguments.list {
         for workload in chosen {
-            println!("{:<16}{:<10}limit: {}", workload.name(), workload.store(), workload.limit_name());
+            println!("{:<9}{:<24}limit: {}", workload.store.name(), workload.name(), workload.limit_name());
         }
         return Ok(());
     }
-    let folder = folder(arguments)?;
+    let size = if arguments.quick { Size::Quick } else { Size::Full };
+    let places = Places::new(folder(arguments)?);
     let mut rows = Vec::new();
     for workload in chosen {
-        rows.push(measure(workload.as_ref(), arguments, folder.clone())?);
+        rows.push(measure(&workload, arguments.runs, size, &places)?);
     }
-    print!("{}", report::table(&rows));
+    print!("{}\n{}", report::table(&rows), report::goals(&rows));
     if let Some(file) = &arguments.json {
         std::fs::write(file, report::json(&rows)?).map_err(|error| format!("{}: {error}", file.display()))?;
     }
     Ok(())
 }
 
-fn choose(names: &[String]) -> Result<Vec<Box<dyn Workload>>> {
-    if names.is_empty() {
-        return Ok(workloads::all());
+fn choose(arguments: &Arguments) -> Result<Vec<Workload>> {
+    let all: Vec<_> = arguments.store.kinds().into_iter().flat_map(work::of).collect();
+    let asked = &arguments.workloads;
+    if let Some(unknown) = asked.iter().find(|name| !all.iter().any(|workload| workload.name() == **name)) {
+        let mut names: Vec<_> = all.iter().map(Workload::name).collect();
+        names.sort_unstable();
+        names.dedup();
+        return Err(format!("there is no workload `{unknown}`; there are: {}", names.join(", ")).into());
     }
-    names.iter().map(|name| workloads::find(name)).collect()
+    Ok(all.into_iter().filter(|workload| asked.is_empty() || asked.contains(&workload.name())).collect())
 }
 
 /// Beside the program, which lies on a disk; the temporary folder of a system often does not.
@@ -45,32 +52,28 @@ fn folder(arguments: &Arguments) -> Result<PathBuf> {
     Ok(program.parent().map(PathBuf::from).unwrap_or_default())
 }
 
-fn measure(workload: &dyn Workload, arguments: &Arguments, folder: PathBuf) -> Result<Row> {
-    let size = if arguments.quick { workload.size() / 10 } else { workload.size() };
-    let folder = tempfile::Builder::new().prefix("factum-bench-").tempdir_in(folder)?;
-    eprintln!("{} on {}: preparing {size} ...", workload.name(), workload.store());
-    child::run(workload, None, folder.path(), size)?;
+fn measure(workload: &Workload, runs: u32, size: Size, places: &Places) -> Result<Row> {
+    eprintln!("{}: {} ...", workload.store.name(), workload.name());
+    let order = |what, lent: &Lent| Order { workload: *workload, what, place: lent.place.clone(), size };
+    let shared = if workload.is_prepared() { Some(places.lend(workload.store)?) } else { None };
+    if let Some(shared) = &shared {
+        order(What::Prepare, shared).run()?;
+    }
     let mut samples: [Vec<Sample>; 3] = Default::default();
-    for run in 1..=arguments.runs {
+    for _ in 0..runs {
         for (side, samples) in Side::ALL.into_iter().zip(&mut samples) {
-            let sample = child::run(workload, Some(side), folder.path(), size)?;
-            eprintln!("  run {run}: {:<6}{:>12.0} {}", side.name(), sample.value, workload.unit());
+            let sample = match &shared {
+                Some(shared) => order(What::Measure(side), shared).run()?,
+                None => order(What::Measure(side), &places.lend(workload.store)?).run()?,
+            };
+            eprintln!("  {:<6}{:>14.3} {}", side.name(), sample.value, workload.unit());
             samples.push(sample);
         }
     }
     let [ours, limit, bare] = samples;
-    Ok(Row {
-        store: workload.store(),
-        workload: workload.name(),
-        value: median(values(&ours)),
-        unit: workload.unit(),
-        limit: median(values(&limit)),
-        limit_name: workload.limit_name(),
-        limit_bare: median(values(&bare)),
-        fraction: median(values(&ours)) / median(values(&limit)),
-        goal: workload.goal(),
-        peak_bytes: ours.iter().filter_map(|sample| sample.peak_bytes).max(),
-    })
+    let peak_bytes = ours.iter().filter_map(|sample| sample.peak_bytes).max();
+    let [value, limit, limit_bare] = [ours, limit, bare].map(|side| median(values(&side)));
+    Ok(Row { value, limit, limit_bare, fraction: value / limit, peak_bytes, ..Row::of(workload) })
 }
 
 fn values(samples: &[Sample]) -> Vec<f64> {
@@ -91,6 +94,13 @@ fn median(mut values: Vec<f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::child::carry_out;
+    use crate::work::{StoreKind, Work};
+    use clap::Parser;
+
+    fn chosen(line: &str) -> Result<Vec<Workload>> {
+        choose(&Arguments::try_parse_from(line.split_whitespace())?)
+    }
 
     #[test]
     fn the_median_ignores_one_that_is_far_off() {
@@ -101,14 +111,39 @@ mod tests {
 
     #[test]
     fn an_unknown_workload_is_an_error_that_names_those_there_are() {
-        let error = choose(&["imprt".to_owned()]).err().unwrap().to_string();
+        let error = chosen("benches imprt").err().unwrap().to_string();
         assert!(error.contains("imprt") && error.contains("import") && error.contains("replay"), "{error}");
     }
 
     #[test]
-    fn without_a_name_all_workloads_are_chosen_and_their_names_differ() {
-        let all = choose(&[]).unwrap();
-        let names: std::collections::BTreeSet<_> = all.iter().map(|workload| workload.name()).collect();
-        assert_eq!(names.len(), all.len());
+    fn workloads_are_chosen_by_store_and_by_name() {
+        assert!(chosen("benches --store memory").unwrap().iter().all(|chosen| chosen.store == StoreKind::Memory));
+        let replay = chosen("benches replay").unwrap();
+        assert!(replay.len() == StoreKind::ALL.len() && replay.iter().all(|chosen| chosen.name() == "replay"));
+    }
+
+    /// Several processes need the program itself.
+    fn in_this_process(workload: &Workload) -> bool {
+        !matches!(workload.work, Work::Processes { .. })
+    }
+
+    #[test]
+    fn every_workload_and_its_limits_give_figures() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = Places::new(folder.path().to_path_buf());
+        for workload in StoreKind::ALL.into_iter().flat_map(work::of).filter(in_this_process) {
+            let shared = places.lend(workload.store).unwrap();
+            let order = |what, lent: &Lent| Order { workload, what, place: lent.place.clone(), size: Size::Tiny };
+            if workload.is_prepared() {
+                carry_out(&order(What::Prepare, &shared)).unwrap();
+            }
+            for side in Side::ALL {
+                let fresh = places.lend(workload.store).unwrap();
+                let lent = if workload.is_prepared() { &shared } else { &fresh };
+                let value = carry_out(&order(What::Measure(side), lent)).map(|sample| sample.value);
+                let value = value.unwrap_or_else(|error| panic!("{}, {}: {error}", workload.name(), side.name()));
+                assert!(value > 0.0 && value.is_finite(), "{}, {}: {value}", workload.name(), side.name());
+            }
+        }
     }
 }

@@ -1,0 +1,111 @@
+//! Reading the log, replaying it, and looking at documents as they were.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use factum::{At, Cursor, LogId, Position, Query, ReadLog, Subscription};
+use factum_projections::{Projection, Projector, ReadModel, ReplayOptions};
+use futures_util::StreamExt;
+
+use crate::Result;
+use crate::bank::AccountEvent;
+use crate::place::{Place, Store};
+use crate::projections::Balances;
+use crate::window::{Caller, rate, together};
+use crate::work::Size;
+
+/// What a handler does with an event: next to nothing, so that what is measured is how it comes.
+fn handle(event: &AccountEvent) -> i64 {
+    match event {
+        AccountEvent::Opened { .. } => 0,
+        AccountEvent::Deposited { cents, .. } => *cents,
+        AccountEvent::Withdrawn { cents, .. } => -cents,
+    }
+}
+
+/// Every event in order, decoded, a page of the default size after the other.
+pub(crate) async fn read_all(place: &Place, expected: usize) -> Result<f64> {
+    let store = match place {
+        Place::Memory => in_memory(expected).await?,
+        _ => place.open().await?,
+    };
+    let begun = Instant::now();
+    let (mut events, mut cents, mut after) = (0, 0, Position::START);
+    loop {
+        let page = store.events.read_log(ReadLog::after(LogId::FIRST, after)).await?;
+        for event in &page.events {
+            cents += handle(&black_box(factum::decode::<AccountEvent>(event)?));
+        }
+        events += page.events.len();
+        match page.reached.filter(|_| !page.end) {
+            Some(reached) => after = reached.position,
+            None => break,
+        }
+    }
+    black_box(cents);
+    counted(events, expected, begun)
+}
+
+async fn in_memory(events: usize) -> Result<Store> {
+    let store = Place::Memory.open().await?;
+    crate::prepare::log(&store, events, 1_000).await?;
+    Ok(store)
+}
+
+fn counted(events: usize, expected: usize, begun: Instant) -> Result<f64> {
+    let time = begun.elapsed();
+    if events == expected {
+        return Ok(rate(events as u64, time));
+    }
+    Err(format!("{events} events came instead of {expected}").into())
+}
+
+/// The same through a subscription.
+pub(super) async fn subscribe(store: &Store, expected: usize) -> Result<f64> {
+    let begun = Instant::now();
+    let following = Subscription::new(store.events.clone(), Cursor::start(), Query::all());
+    let mut events = following.typed::<AccountEvent>().take(expected);
+    let (mut count, mut cents) = (0, 0);
+    while let Some(event) = events.next().await {
+        cents += handle(&black_box(event?.data));
+        count += 1;
+    }
+    black_box(cents);
+    counted(count, expected, begun)
+}
+
+/// A read model built anew while the old one serves.
+pub(super) async fn replay(store: &Store, expected: usize) -> Result<f64> {
+    let projector = Projector::new(store.events.clone(), store.read_models.clone()).with(Balances);
+    let begun = Instant::now();
+    let report = projector.replay(Balances::NAME, ReplayOptions::new(), |_| {}).await?;
+    counted(usize::try_from(report.events)?, expected, begun)
+}
+
+struct Traveller {
+    balances: ReadModel<Balances>,
+    events: u64,
+    accounts: usize,
+    random: fastrand::Rng,
+}
+
+impl Caller for Traveller {
+    async fn call(&mut self) -> Result<()> {
+        let at = At::from(Position::new(self.random.u64(1..=self.events)));
+        let account = self.random.usize(..self.accounts).to_string();
+        black_box(self.balances.get_at(&account, at).await?.document);
+        Ok(())
+    }
+}
+
+/// Documents as they were at positions all over the log.
+pub(super) async fn get_at(store: &Store, place: &Place, size: Size) -> Result<f64> {
+    let projector = Projector::new(store.events.clone(), store.read_models.clone()).with(Balances);
+    let traveller = Traveller {
+        balances: projector.read_model::<Balances>(),
+        events: size.log() as u64,
+        accounts: size.streams(),
+        random: fastrand::Rng::with_seed(2378),
+    };
+    together(vec![traveller], size.window(place.kind(), 100), async { Ok(()) }).await
+}
