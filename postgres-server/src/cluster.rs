@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::account::Account;
 use crate::folder::Home;
-use crate::watchdog::Watchdog;
+use crate::watchdog::{Sentinel, watch};
 use crate::{Binaries, ServerError, ServerOptions};
 
 /// Who owns everything in a server of ours; it is nobody's name outside of it.
@@ -22,18 +22,20 @@ pub(crate) struct Cluster {
     account: Option<Account>,
     home: PathBuf,
     data: PathBuf,
-    _watchdog: Watchdog,
+    _watchdog: Sentinel,
 }
 
 impl Cluster {
     /// Folders and a watchdog, and nothing in them yet.
     pub(crate) fn prepare(options: &ServerOptions) -> Result<Self, ServerError> {
         let binaries = Binaries::find()?;
-        let Home { path: home, account } = Home::make()?;
-        let place = Home { path: home.clone(), account };
-        let data = options.folder_for_data().map_or_else(|| Ok(home.join("data")), |base| place.data_below(base))?;
-        let watchdog = Watchdog::start(&home, &data, account)?;
-        Ok(Self { binaries, account, home, data, _watchdog: watchdog })
+        let home = Home::make()?;
+        let data = match options.folder_for_data() {
+            Some(base) => home.data_below(base)?,
+            None => home.path().join("data"),
+        };
+        let watchdog = watch(home.path(), &data, home.account)?;
+        Ok(Self { binaries, account: home.account, home: home.keep(), data, _watchdog: watchdog })
     }
 
     /// The files of a new server.

@@ -24,9 +24,14 @@ impl Default for Names {
 }
 
 impl Names {
+    /// What no other process is called.
+    pub(crate) fn run(&self) -> String {
+        format!("factum_test_{:016x}", self.run)
+    }
+
     /// A name that no other process has on the same server. It needs no quotes.
     fn unique(&self) -> String {
-        format!("factum_test_{:016x}_{}", self.run, self.next.fetch_add(1, Ordering::Relaxed))
+        format!("{}_{}", self.run(), self.next.fetch_add(1, Ordering::Relaxed))
     }
 
     fn template(&self, name: &str) -> Arc<OnceCell<String>> {

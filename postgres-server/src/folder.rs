@@ -4,6 +4,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
+
 use crate::ServerError;
 use crate::account::Account;
 
@@ -11,9 +13,9 @@ use crate::account::Account;
 const SOCKET: &str = "/.s.PGSQL.5432";
 const LONGEST_SOCKET: usize = 103;
 
-/// A folder of our own, and whom a server in it runs as.
+/// A folder of our own, and whom a server in it runs as. It is removed with this unless it is [kept](Self::keep).
 pub(crate) struct Home {
-    pub(crate) path: PathBuf,
+    folder: TempDir,
     pub(crate) account: Option<Account>,
 }
 
@@ -30,11 +32,19 @@ impl Home {
             if !has_room(folder.path()) || !is_reachable(base, account) {
                 continue;
             }
-            let path = folder.keep();
-            give(&path, account)?;
-            return Ok(Self { path, account });
+            give(folder.path(), account)?;
+            return Ok(Self { folder, account });
         }
         Err(ServerError::NoFolder { tried: bases.to_vec() })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// From now on somebody else removes it.
+    pub(crate) fn keep(self) -> PathBuf {
+        self.folder.keep()
     }
 
     /// A second folder, for data that must lie on a certain disk.
@@ -44,14 +54,14 @@ impl Home {
             return Err(ServerError::NoFolder { tried: vec![base.to_path_buf()] });
         }
         let folder = private("factum-pg-data-", base);
-        let path = folder.map_err(ServerError::io("making a folder in", base))?.keep();
-        give(&path, self.account)?;
-        Ok(path)
+        let folder = folder.map_err(ServerError::io("making a folder in", base))?;
+        give(folder.path(), self.account)?;
+        Ok(folder.keep())
     }
 }
 
 /// Whoever gets to a socket in it is let in without a password, so nobody else does.
-fn private(prefix: &str, base: &Path) -> std::io::Result<tempfile::TempDir> {
+fn private(prefix: &str, base: &Path) -> std::io::Result<TempDir> {
     tempfile::Builder::new().prefix(prefix).permissions(std::fs::Permissions::from_mode(0o700)).tempdir_in(base)
 }
 
@@ -81,9 +91,8 @@ mod tests {
         std::fs::create_dir(&long).unwrap();
         assert!(matches!(Home::below(std::slice::from_ref(&long)), Err(ServerError::NoFolder { .. })));
         let home = Home::below(&[long.clone(), "/tmp".into()]).unwrap();
-        assert!(!home.path.starts_with(&long));
-        assert_eq!(home.path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
-        std::fs::remove_dir(home.path).unwrap();
+        assert!(!home.path().starts_with(&long));
+        assert_eq!(home.path().metadata().unwrap().permissions().mode() & 0o777, 0o700);
     }
 
     #[test]

@@ -19,6 +19,8 @@ mod cluster;
 mod database;
 mod error;
 mod folder;
+#[cfg(feature = "databases")]
+mod guest;
 mod options;
 mod server;
 mod skip;

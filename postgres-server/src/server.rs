@@ -7,11 +7,15 @@ use crate::cluster::{Cluster, SUPERUSER};
 use crate::url::ServerUrl;
 use crate::{ServerError, ServerOptions, skip};
 
-/// Names a server to use instead of starting one: `postgres://role@host/database`, a role that may create databases.
-pub(crate) const URL_VARIABLE: &str = "FACTUM_TEST_POSTGRES_URL";
-
 /// The one of this process.
-static SHARED: Mutex<Option<Server>> = Mutex::new(None);
+static SHARED: Mutex<Option<Shared>> = Mutex::new(None);
+
+#[derive(Debug)]
+struct Shared {
+    server: Server,
+    #[cfg(feature = "databases")]
+    _guest: Option<crate::guest::Guest>,
+}
 
 /// A Postgres server: the one of the environment, or one that was started here and ends with the last handle to it,
 /// or with the process, however that ends. Cheap to clone.
@@ -73,14 +77,18 @@ impl Server {
     /// and others for one that does not start.
     pub fn shared() -> Result<Self, ServerError> {
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(server) = &*shared {
-            return Ok(server.clone());
+        if let Some(shared) = &*shared {
+            return Ok(shared.server.clone());
         }
-        let server = match std::env::var(URL_VARIABLE) {
-            Ok(url) => Self::at(Place::Theirs(ServerUrl::parse(&url)?)),
-            Err(_) => Self::start(&ServerOptions::careless())?,
+        let server = match ServerUrl::from_environment()? {
+            Some(url) => Self::at(Place::Theirs(url)),
+            None => Self::start(&ServerOptions::careless())?,
         };
-        *shared = Some(server.clone());
+        *shared = Some(Shared {
+            #[cfg(feature = "databases")]
+            _guest: if server.is_ours() { None } else { Some(crate::guest::Guest::arrive(&server)?) },
+            server: server.clone(),
+        });
         Ok(server)
     }
 

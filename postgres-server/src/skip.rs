@@ -2,8 +2,7 @@
 
 use std::io::Write;
 
-use crate::ServerError;
-use crate::server::URL_VARIABLE;
+use crate::{ServerError, url};
 
 /// `required`: a test without a server fails, where it is otherwise skipped.
 const DEMAND_VARIABLE: &str = "FACTUM_TEST_POSTGRES";
@@ -15,7 +14,7 @@ pub(crate) fn is_demanded() -> bool {
 
 /// The same for tests that a server which somebody else runs is of no use to: whoever names one may have no other.
 pub(crate) fn is_demanded_of_our_own() -> bool {
-    is_demanded() && std::env::var_os(URL_VARIABLE).is_none()
+    is_demanded() && !url::is_named()
 }
 
 /// What was found or made; `None`, said on standard error, for what is missing and not demanded.

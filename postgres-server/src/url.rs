@@ -2,6 +2,16 @@
 
 use crate::ServerError;
 
+/// Names a server to use instead of starting one: `postgres://role@host/database`, a role that may create databases,
+/// and no pooler in between.
+const VARIABLE: &str = "FACTUM_TEST_POSTGRES_URL";
+
+/// Whether the environment names a server. Where services are set up by templates, one that is not there is an empty
+/// word.
+pub(crate) fn is_named() -> bool {
+    std::env::var_os(VARIABLE).is_some_and(|value| !value.is_empty())
+}
+
 /// A URL that names a server and a database on it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ServerUrl {
@@ -11,6 +21,15 @@ pub(crate) struct ServerUrl {
 }
 
 impl ServerUrl {
+    /// The server that the environment names.
+    pub(crate) fn from_environment() -> Result<Option<Self>, ServerError> {
+        if !is_named() {
+            return Ok(None);
+        }
+        let text = std::env::var(VARIABLE).map_err(|_| ServerError::Url { what: "it is not UTF-8" })?;
+        Self::parse(&text).map(Some)
+    }
+
     pub(crate) fn parse(text: &str) -> Result<Self, ServerError> {
         let wrong = |what| ServerError::Url { what };
         let scheme = ["postgres://", "postgresql://"].into_iter().find(|scheme| text.starts_with(scheme));
