@@ -51,12 +51,16 @@ impl Db {
         self.pooler
     }
 
-    /// The rows of one statement that reads. It is sent a second time where the connection turned out to be dead.
+    /// The rows of one statement that reads. It is sent again where the connection turned out to be dead: after a restart of
+    /// the server all of them are.
     pub(crate) async fn fetch<'q>(&self, query: impl Fn() -> Bound<'q> + Send) -> Result<Vec<PgRow>, sqlx::Error> {
-        match self.fetch_once(query()).await {
-            Err(error) if is_lost(&error) => self.fetch_once(query()).await,
-            other => other,
+        for _ in 0..self.pool.options().get_max_connections() {
+            match self.fetch_once(query()).await {
+                Err(error) if is_lost(&error) => tracing::debug!(%error, "a connection was lost; asking on another"),
+                other => return other,
+            }
         }
+        self.fetch_once(query()).await
     }
 
     async fn fetch_once(&self, query: Bound<'_>) -> Result<Vec<PgRow>, sqlx::Error> {
@@ -72,10 +76,13 @@ impl Db {
 
     /// A transaction, READ COMMITTED.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        match self.pool.begin_with(BEGIN).await {
-            Err(error) if is_lost(&error) => self.pool.begin_with(BEGIN).await,
-            other => other,
+        for _ in 0..self.pool.options().get_max_connections() {
+            match self.pool.begin_with(BEGIN).await {
+                Err(error) if is_lost(&error) => tracing::debug!(%error, "a connection was lost; beginning on another"),
+                other => return other,
+            }
         }
+        self.pool.begin_with(BEGIN).await
     }
 
     /// Closes what is shared, after what is under way.

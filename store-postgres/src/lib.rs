@@ -8,12 +8,19 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::await_holding_lock, clippy::cast_possible_truncation)
 )]
 
+mod append;
+mod columns;
+mod commit;
 mod db;
 mod error;
+mod group;
+mod keys;
+mod link;
 mod migrate;
 mod options;
 mod sql;
 mod store;
+mod writer;
 
 pub use error::ConnectError;
 pub use options::{KeyRetention, PostgresOptions};

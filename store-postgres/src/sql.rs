@@ -77,8 +77,13 @@ fn shared(text: String) -> SqlStr {
 statements! {
     append_one,
     append_group,
+    backend,
+    end_backend,
+    event_at,
+    find_events,
+    find_key,
     head,
-    look,
+    written,
 }
 
 #[cfg(test)]

@@ -1,11 +1,18 @@
 //! The store: connections that read, a writer that appends.
 
-use factum::{Limits, StoreId};
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
+use factum::{Append, AppendError, Appended, Key, Limits, ReadError, Remembered, StoreId};
+use sqlx::Connection;
+
+use crate::commit::Commits;
 use crate::db::{Db, connect_once};
-use crate::error::ConnectError;
-use crate::migrate;
-use crate::options::PostgresOptions;
+use crate::error::{ConnectError, fault};
+use crate::link::Link;
+use crate::options::{KeyRetention, PostgresOptions};
+use crate::writer::Writer;
+use crate::{keys, migrate};
 
 /// An event store, snapshot store and read model store in one schema of a PostgreSQL database.
 #[derive(Debug)]
@@ -13,6 +20,9 @@ pub struct PostgresStore {
     pub(crate) db: Db,
     pub(crate) id: StoreId,
     pub(crate) limits: Limits,
+    retention: KeyRetention,
+    pub(crate) writer: Writer,
+    pub(crate) head: Arc<AtomicI64>,
 }
 
 impl PostgresStore {
@@ -37,6 +47,28 @@ impl PostgresStore {
         let db = Db::new(url, options)?;
         let mut conn = connect_once(url, options).await?;
         let look = migrate::check(&mut conn, &db.schema, options.read_only).await?;
-        Ok(Self { db, id: StoreId::from(look.store), limits: options.limits })
+        // What waits here may change with each use of a connection; the writer has its own.
+        conn.close().await.map_err(fault)?;
+        let head = Arc::new(AtomicI64::new(0));
+        let commits = Commits::new(db.clone(), options.key_retention, options.acquire_timeout, Arc::clone(&head));
+        let link = Link::open(&db).await.map_err(fault)?;
+        let writer = Writer::new(commits, link, options.queue, options.group_appends, options.group_bytes);
+        Ok(Self {
+            db,
+            id: StoreId::from(look.store),
+            limits: options.limits,
+            retention: options.key_retention,
+            writer,
+            head,
+        })
+    }
+
+    pub(crate) async fn append_now(&self, append: Append) -> Result<Appended, AppendError> {
+        append.check(&self.limits)?;
+        self.writer.append(append).await
+    }
+
+    pub(crate) async fn outcome_of(&self, key: &Key) -> Result<Option<Remembered>, ReadError> {
+        Ok(keys::find(&self.db, key, keys::since(self.retention)).await?)
     }
 }

@@ -1,0 +1,145 @@
+//! What an append sends and what its answer means.
+
+use chrono::{DateTime, Utc};
+use factum::{
+    Append, AppendError, Appended, Condition, Fault, FaultKind, LogId, NewEvent, Outcome, Position, StreamId, Version,
+    Versions,
+};
+use sqlx::postgres::PgRow;
+use sqlx::{Row, SqlStr};
+
+use crate::columns::{Json, column, condition_column, metadata_column, tag_texts, tenant_column};
+use crate::db::Bound;
+use crate::group::{HOLDS, Judged};
+
+/// An append of one event to one stream, without key and query: it has a function of its own, which costs half of what the
+/// one for groups does.
+pub(crate) fn as_one(append: &Append) -> Option<(&StreamId, Condition, &NewEvent)> {
+    match (append.writes.as_slice(), &append.query_condition, &append.keyed) {
+        ([write], None, None) => match write.events.as_slice() {
+            [event] => Some((&write.stream, write.condition, event)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The statement of such an append.
+///
+/// # Errors
+/// Where the metadata of the event cannot be written.
+pub(crate) fn bind_one(
+    sql: SqlStr,
+    stream: &StreamId,
+    condition: Condition,
+    event: &NewEvent,
+) -> Result<Bound<'static>, Fault> {
+    let metadata = metadata_column(event)?;
+    let tags: Option<Vec<&str>> = (!event.tags.is_empty()).then(|| tag_texts(&event.tags).collect());
+    Ok(sqlx::query(sql)
+        .bind(stream.name())
+        .bind(tenant_column(stream.tenant()))
+        .bind(stream.category())
+        .bind(condition_column(condition))
+        .bind(event.id.as_uuid())
+        .bind(event.event_type.as_str())
+        .bind(i64::from(event.schema_version))
+        .bind(event.metadata.when())
+        .bind(tags)
+        .bind(metadata.as_ref().map(|json| Json(json.as_bytes())))
+        .bind(Json(&event.payload)))
+}
+
+/// The answer to such an append.
+pub(crate) fn answer_one(row: &PgRow, stream: &StreamId, expected: Condition) -> Result<Answer, sqlx::Error> {
+    let (at, version, recorded_at): (Option<i64>, Option<i64>, Option<DateTime<Utc>>) =
+        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let version = version.and_then(version_of);
+    let (Some(at), Some(recorded_at), Some(version)) = (at, recorded_at, version) else {
+        return Ok(Answer::Refused(AppendError::Conflict { stream: stream.clone(), expected, actual: version }));
+    };
+    let versions = vec![Versions { stream: stream.clone(), first: version, last: version }];
+    Ok(Answer::Done(accepted(at, at, recorded_at, versions)))
+}
+
+/// What became of one append.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Done(Appended),
+    Refused(AppendError),
+    /// Its key has an outcome, which is to be read.
+    Known,
+    /// An event at this position is one that its query matches; which it is, is to be read.
+    Matched(i64),
+}
+
+/// The answers to a group, in its order.
+pub(crate) fn answers<'a>(appends: impl Iterator<Item = &'a Append>, judged: &Judged) -> Vec<Answer> {
+    let mut position = judged.head;
+    let mut write = 0;
+    let mut answers = Vec::with_capacity(judged.verdicts.len());
+    for (n, append) in appends.enumerate() {
+        let lasts = judged.lasts.get(write..write + append.writes.len()).unwrap_or_default();
+        write += append.writes.len();
+        answers.push(match judged.verdicts.get(n).copied() {
+            Some(HOLDS) => {
+                let first = position + 1;
+                position += column(append.events() as u64);
+                Answer::Done(recorded(append, lasts, first, position, judged.recorded_at))
+            }
+            Some(crate::group::STREAM_CONFLICT) => Answer::Refused(conflict(append, lasts)),
+            Some(crate::group::QUERY_CONFLICT) => {
+                let found = judged.found.as_ref().and_then(|found| found.get(n).copied().flatten());
+                Answer::Matched(found.unwrap_or(0))
+            }
+            _ => Answer::Known,
+        });
+    }
+    answers
+}
+
+fn recorded(append: &Append, lasts: &[i64], first: i64, last: i64, recorded_at: DateTime<Utc>) -> Appended {
+    if append.events() == 0 {
+        return Appended::new(append.outcome_without_events(), false);
+    }
+    let written = append.writes.iter().zip(lasts).filter(|(write, _)| !write.events.is_empty());
+    let versions = written.filter_map(|(write, before)| {
+        let before = version_of(*before);
+        let last = Version::advance(before, write.events.len() as u64)?;
+        Some(Versions { stream: write.stream.clone(), first: Version::after(before), last })
+    });
+    accepted(first, last, recorded_at, versions.collect())
+}
+
+fn conflict(append: &Append, lasts: &[i64]) -> AppendError {
+    let judged = append.writes.iter().zip(lasts).map(|(write, last)| (write, version_of(*last)));
+    let broken = judged.into_iter().find(|(write, actual)| !write.condition.holds(*actual));
+    match broken {
+        Some((write, actual)) => {
+            AppendError::Conflict { stream: write.stream.clone(), expected: write.condition, actual }
+        }
+        None => {
+            AppendError::NotDone(Fault::new(FaultKind::Corrupt, "the server refused an append whose conditions hold"))
+        }
+    }
+}
+
+pub(crate) fn accepted(first: i64, last: i64, recorded_at: DateTime<Utc>, versions: Vec<Versions>) -> Appended {
+    let (first, last) = (at(first), at(last));
+    Appended::new(Outcome::Accepted { log: LogId::FIRST, first, last, recorded_at, versions }, false)
+}
+
+pub(crate) fn at(position: i64) -> Position {
+    Position::new(u64::try_from(position).unwrap_or(0))
+}
+
+/// `None` for 0: no event.
+pub(crate) fn version_of(number: i64) -> Option<Version> {
+    u64::try_from(number).ok().and_then(|number| Version::new(number).ok())
+}
+
+/// About how many bytes an append sends, for the bound on a group.
+pub(crate) fn size(append: &Append) -> usize {
+    let event = |event: &NewEvent| event.payload.len() + 200;
+    append.writes.iter().flat_map(|write| &write.events).map(event).sum()
+}

@@ -1,0 +1,234 @@
+//! A connection that appends, and what is known of its other end, so that a lost one can be laid to rest.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use factum::{Append, AppendError, Appended, Fault, FaultKind, StreamId};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Connection, Row};
+use uuid::Uuid;
+
+use crate::append::{Answer, accepted, answer_one, answers, as_one, at, bind_one, version_of};
+use crate::db::{BEGIN, Bound, Db};
+use crate::error::{explain, fault};
+use crate::group::{Columns, Judged, tenant_of};
+use crate::keys;
+use crate::options::KeyRetention;
+
+/// A connection of the writer.
+#[derive(Debug)]
+pub(crate) struct Link {
+    conn: PgConnection,
+    backend: Option<Backend>,
+}
+
+/// A process of the server, told from later ones with the same number by when it began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Backend {
+    pid: i32,
+    began: DateTime<Utc>,
+}
+
+/// Why a group got no answer.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The server said no, and has rolled it back.
+    NotDone(sqlx::Error),
+    /// It was never sent.
+    NotSent(Fault),
+    /// The connection is gone, and with it the answer.
+    Lost(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Broken {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(_) if !crate::error::is_lost(&error) => Self::NotDone(error),
+            other => Self::Lost(other),
+        }
+    }
+}
+
+impl Link {
+    pub(crate) async fn open(db: &Db) -> Result<Self, sqlx::Error> {
+        let mut conn = db.connect().await?;
+        let backend = match db.behind_pooler() {
+            true => None,
+            false => {
+                let row = sqlx::query(db.sql.backend.clone()).fetch_one(&mut conn).await?;
+                Some(Backend { pid: row.try_get(0)?, began: row.try_get(1)? })
+            }
+        };
+        Ok(Self { conn, backend })
+    }
+
+    pub(crate) fn backend(&self) -> Option<Backend> {
+        self.backend
+    }
+
+    pub(crate) async fn close(self) {
+        // It is gone either way.
+        let _ = self.conn.close().await;
+    }
+
+    /// Sends a group and tells what became of each append in it.
+    pub(crate) async fn append(
+        &mut self,
+        db: &Db,
+        appends: &[&Append],
+        retention: KeyRetention,
+    ) -> Result<Vec<Result<Appended, AppendError>>, Broken> {
+        if let [append] = appends
+            && let Some((stream, condition, event)) = as_one(append)
+        {
+            let bound = bind_one(db.sql.append_one.clone(), stream, condition, event).map_err(Broken::NotSent)?;
+            let row = self.run(db, bound).await?;
+            return match answer_one(&row, stream, condition)? {
+                Answer::Done(appended) => Ok(vec![Ok(appended)]),
+                Answer::Refused(error) => Ok(vec![Err(error)]),
+                Answer::Known | Answer::Matched(_) => Ok(Vec::new()),
+            };
+        }
+        let columns = Columns::of(appends.iter().copied()).map_err(Broken::NotSent)?;
+        let row = self.run(db, columns.bind(db.sql.append_group.clone(), keys::since(retention))).await?;
+        let judged = Judged::of(&row)?;
+        let mut told = Vec::with_capacity(appends.len());
+        for (append, answer) in appends.iter().zip(answers(appends.iter().copied(), &judged)) {
+            told.push(self.tell(db, append, answer, retention).await);
+        }
+        Ok(told)
+    }
+
+    /// One statement that is a transaction, in one round trip unless a pooler is in between.
+    async fn run(&mut self, db: &Db, bound: Bound<'_>) -> Result<PgRow, sqlx::Error> {
+        if !db.behind_pooler() {
+            return bound.fetch_one(&mut self.conn).await;
+        }
+        let mut transaction = self.conn.begin_with(BEGIN).await?;
+        let row = bound.persistent(false).fetch_one(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(row)
+    }
+
+    async fn tell(
+        &mut self,
+        db: &Db,
+        append: &Append,
+        answer: Answer,
+        retention: KeyRetention,
+    ) -> Result<Appended, AppendError> {
+        match (answer, &append.keyed, &append.query_condition) {
+            (Answer::Done(appended), ..) => Ok(appended),
+            (Answer::Refused(error), ..) => Err(error),
+            (Answer::Known, Some(keyed), _) => {
+                let known = keys::find(db, &keyed.key, keys::since(retention)).await;
+                match known.map_err(AppendError::NotDone)? {
+                    Some(known) if known.fingerprint == keyed.fingerprint => Ok(Appended::new(known.outcome, true)),
+                    Some(_) => Err(AppendError::KeyReused { key: keyed.key.clone() }),
+                    None => Err(AppendError::NotDone(Fault::new(
+                        FaultKind::Unavailable,
+                        format!("the outcome under key {} was forgotten at this very moment; send it again", keyed.key),
+                    ))),
+                }
+            }
+            (Answer::Matched(position), _, Some(condition)) => {
+                let found = self.what_matched(db, position).await.map_err(AppendError::NotDone)?;
+                let (stream, event_type) = found;
+                let log = factum::LogId::FIRST;
+                let after = condition.after.get(log);
+                Err(AppendError::QueryConflict { log, after, found: at(position), stream, event_type })
+            }
+            _ => Err(AppendError::NotDone(Fault::new(FaultKind::Corrupt, "the server's answer makes no sense"))),
+        }
+    }
+
+    async fn what_matched(&mut self, db: &Db, position: i64) -> Result<(StreamId, String), Fault> {
+        let row = self.run(db, sqlx::query(db.sql.event_at.clone()).bind(position)).await.map_err(fault)?;
+        let (tenant, stream): (&str, &str) = (row.try_get(0).map_err(fault)?, row.try_get(1).map_err(fault)?);
+        Ok((stream_of(tenant, stream)?, row.try_get(2).map_err(fault)?))
+    }
+
+    /// Sees to it that a lost process of the server does nothing any more: what it was sent may still wait for the lock.
+    ///
+    /// # Errors
+    /// Where it cannot be told that it has ended.
+    pub(crate) async fn lay_to_rest(&mut self, db: &Db, backend: Backend) -> Result<(), Fault> {
+        for wait in 0..LOOKS {
+            let bound = sqlx::query(db.sql.end_backend.clone()).bind(backend.pid).bind(backend.began);
+            let rows = bound.fetch_all(&mut self.conn).await.map_err(fault)?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(1 << wait.min(8))).await;
+        }
+        let what = format!("server process {} of a lost connection does not end", backend.pid);
+        Err(Fault::new(FaultKind::Unavailable, what))
+    }
+
+    /// Which of these appends were recorded, looked for by their first event after a position, or by their key.
+    pub(crate) async fn find(
+        db: &Db,
+        appends: &[&Append],
+        after: i64,
+        retention: KeyRetention,
+    ) -> Result<Vec<Option<Appended>>, Fault> {
+        let ids = appends.iter().filter_map(|append| first_id(append)).collect::<Vec<Uuid>>();
+        let rows = db.fetch(|| sqlx::query(db.sql.find_events.clone()).bind(after).bind(&ids)).await.map_err(fault)?;
+        let mut firsts = std::collections::HashMap::new();
+        for row in &rows {
+            let id: Uuid = row.try_get(0).map_err(fault)?;
+            firsts.insert(id, row.try_get::<i64, _>(1).map_err(fault)?);
+        }
+        let mut found = Vec::with_capacity(appends.len());
+        for append in appends {
+            found.push(match (first_id(append), &append.keyed) {
+                (Some(id), _) => match firsts.get(&id) {
+                    Some(first) => Some(Self::recorded_from(db, *first, append).await?),
+                    None => None,
+                },
+                (None, Some(keyed)) => keys::find(db, &keyed.key, keys::since(retention))
+                    .await?
+                    .filter(|known| known.fingerprint == keyed.fingerprint)
+                    .map(|known| Appended::new(known.outcome, false)),
+                (None, None) => None,
+            });
+        }
+        Ok(found)
+    }
+
+    /// The outcome of an append whose events begin at this position.
+    async fn recorded_from(db: &Db, first: i64, append: &Append) -> Result<Appended, Fault> {
+        let last = first + crate::columns::column(append.events() as u64) - 1;
+        let rows = db.fetch(|| sqlx::query(db.sql.written.clone()).bind(first).bind(last)).await.map_err(fault)?;
+        let (recorded_at, versions) = keys::written(&rows)?;
+        Ok(accepted(first, last, recorded_at, versions))
+    }
+}
+
+/// How often the end of a lost process is looked for, with waits of 1, 2, 4 ... 256 ms in between: about 5 seconds.
+const LOOKS: u32 = 28;
+
+fn first_id(append: &Append) -> Option<Uuid> {
+    let first = append.writes.iter().flat_map(|write| &write.events).next()?;
+    Some(first.id.as_uuid())
+}
+
+/// A stream as two columns hold it.
+pub(crate) fn stream_of(tenant: &str, stream: &str) -> Result<StreamId, Fault> {
+    let damaged = |error: factum::InputError| Fault::caused(FaultKind::Corrupt, format!("a stream id: {error}"), error);
+    let id = StreamId::new(stream).map_err(damaged)?;
+    Ok(match tenant_of(tenant).map_err(damaged)? {
+        Some(tenant) => id.in_tenant(tenant),
+        None => id,
+    })
+}
+
+/// A fault for one more caller of what failed once.
+pub(crate) fn again(error: &sqlx::Error) -> Fault {
+    let (kind, what) = explain(error);
+    Fault::new(kind, what)
+}
+
+pub(crate) fn version(number: i64) -> Result<factum::Version, Fault> {
+    version_of(number).ok_or_else(|| Fault::new(FaultKind::Corrupt, format!("{number} is no version")))
+}
