@@ -1,9 +1,9 @@
 //! What became of the command with a key.
 
 use chrono::{DateTime, Utc};
-use factum::{Fault, FaultKind, Fingerprint, Key, LogId, Outcome, Remembered, Versions};
+use factum::{Append, Fault, FaultKind, Fingerprint, Key, LogId, Outcome, Remembered, Versions};
 use sqlx::Row;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgConnection, PgRow};
 
 use crate::append::at;
 use crate::columns::tenant_column;
@@ -30,6 +30,35 @@ pub(crate) async fn find(db: &Db, key: &Key, since: DateTime<Utc>) -> Result<Opt
     let written = match positions(row)? {
         Some((first, last)) => {
             db.fetch(|| sqlx::query(db.sql.written.clone()).bind(first).bind(last)).await.map_err(fault)?
+        }
+        None => Vec::new(),
+    };
+    remembered(row, &written).map(Some)
+}
+
+/// The outcome under the key of an append.
+pub(crate) async fn find_of(db: &Db, append: &Append, since: DateTime<Utc>) -> Result<Option<Remembered>, Fault> {
+    match &append.keyed {
+        Some(keyed) => find(db, &keyed.key, since).await,
+        None => Ok(None),
+    }
+}
+
+/// [`find_of`] as a transaction sees it.
+pub(crate) async fn find_on(
+    conn: &mut PgConnection,
+    db: &Db,
+    append: &Append,
+    since: DateTime<Utc>,
+) -> Result<Option<Remembered>, Fault> {
+    let Some(keyed) = &append.keyed else { return Ok(None) };
+    let persistent = !db.behind_pooler();
+    let found = find_key(db, &keyed.key, since).persistent(persistent).fetch_all(&mut *conn).await.map_err(fault)?;
+    let Some(row) = found.first() else { return Ok(None) };
+    let written = match positions(row)? {
+        Some((first, last)) => {
+            let bound = sqlx::query(db.sql.written.clone()).bind(first).bind(last);
+            bound.persistent(persistent).fetch_all(conn).await.map_err(fault)?
         }
         None => Vec::new(),
     };

@@ -9,8 +9,10 @@
 )]
 
 mod append;
+mod append_in;
 mod columns;
 mod commit;
+mod copy;
 mod db;
 mod error;
 mod group;

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use factum::{Append, AppendError, Appended, Fault, FaultKind, StreamId};
+use factum::{Append, AppendError, Appended, Fault, FaultKind, Remembered, StreamId};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection, Row};
 use uuid::Uuid;
 
 use crate::append::{Answer, accepted, answer_one, answers, as_one, at, bind_one, version_of};
+use crate::copy::{self, COPY_EVENTS};
 use crate::db::{BEGIN, Bound, Db};
 use crate::error::{explain, fault};
 use crate::group::{Columns, Judged, tenant_of};
@@ -89,6 +90,12 @@ impl Link {
                 Answer::Known | Answer::Matched(_) => Ok(Vec::new()),
             };
         }
+        if let [append] = appends
+            && append.events() >= COPY_EVENTS
+        {
+            let answer = copy::append(&mut self.conn, db, append, retention).await?;
+            return Ok(vec![self.tell(db, append, answer, retention).await]);
+        }
         let columns = Columns::of(appends.iter().copied()).map_err(Broken::NotSent)?;
         let row = self.run(db, columns.bind(db.sql.append_group.clone(), keys::since(retention))).await?;
         let judged = Judged::of(&row)?;
@@ -117,35 +124,15 @@ impl Link {
         answer: Answer,
         retention: KeyRetention,
     ) -> Result<Appended, AppendError> {
-        match (answer, &append.keyed, &append.query_condition) {
-            (Answer::Done(appended), ..) => Ok(appended),
-            (Answer::Refused(error), ..) => Err(error),
-            (Answer::Known, Some(keyed), _) => {
-                let known = keys::find(db, &keyed.key, keys::since(retention)).await;
-                match known.map_err(AppendError::NotDone)? {
-                    Some(known) if known.fingerprint == keyed.fingerprint => Ok(Appended::new(known.outcome, true)),
-                    Some(_) => Err(AppendError::KeyReused { key: keyed.key.clone() }),
-                    None => Err(AppendError::NotDone(Fault::new(
-                        FaultKind::Unavailable,
-                        format!("the outcome under key {} was forgotten at this very moment; send it again", keyed.key),
-                    ))),
-                }
-            }
-            (Answer::Matched(position), _, Some(condition)) => {
-                let found = self.what_matched(db, position).await.map_err(AppendError::NotDone)?;
-                let (stream, event_type) = found;
-                let log = factum::LogId::FIRST;
-                let after = condition.after.get(log);
-                Err(AppendError::QueryConflict { log, after, found: at(position), stream, event_type })
-            }
-            _ => Err(AppendError::NotDone(Fault::new(FaultKind::Corrupt, "the server's answer makes no sense"))),
+        match answer {
+            Answer::Done(appended) => Ok(appended),
+            Answer::Refused(error) => Err(error),
+            Answer::Known => known(append, keys::find_of(db, append, keys::since(retention)).await),
+            Answer::Matched(position) => match self.conn.begin_with(BEGIN).await {
+                Ok(mut transaction) => Err(conflicting(&mut transaction, db, append, position).await),
+                Err(error) => Err(AppendError::NotDone(fault(error))),
+            },
         }
-    }
-
-    async fn what_matched(&mut self, db: &Db, position: i64) -> Result<(StreamId, String), Fault> {
-        let row = self.run(db, sqlx::query(db.sql.event_at.clone()).bind(position)).await.map_err(fault)?;
-        let (tenant, stream): (&str, &str) = (row.try_get(0).map_err(fault)?, row.try_get(1).map_err(fault)?);
-        Ok((stream_of(tenant, stream)?, row.try_get(2).map_err(fault)?))
     }
 
     /// Sees to it that a lost process of the server does nothing any more: what it was sent may still wait for the lock.
@@ -186,7 +173,7 @@ impl Link {
                     Some(first) => Some(Self::recorded_from(db, *first, append).await?),
                     None => None,
                 },
-                (None, Some(keyed)) => keys::find(db, &keyed.key, keys::since(retention))
+                (None, Some(keyed)) => keys::find_of(db, append, keys::since(retention))
                     .await?
                     .filter(|known| known.fingerprint == keyed.fingerprint)
                     .map(|known| Appended::new(known.outcome, false)),
@@ -211,6 +198,41 @@ const LOOKS: u32 = 28;
 fn first_id(append: &Append) -> Option<Uuid> {
     let first = append.writes.iter().flat_map(|write| &write.events).next()?;
     Some(first.id.as_uuid())
+}
+
+/// What the sender of an append is told whose key has an outcome.
+pub(crate) fn known(append: &Append, known: Result<Option<Remembered>, Fault>) -> Result<Appended, AppendError> {
+    let Some(keyed) = &append.keyed else { return Err(nonsense()) };
+    match known.map_err(AppendError::NotDone)? {
+        Some(known) if known.fingerprint == keyed.fingerprint => Ok(Appended::new(known.outcome, true)),
+        Some(_) => Err(AppendError::KeyReused { key: keyed.key.clone() }),
+        None => {
+            let what = format!("the outcome under key {} was forgotten at this very moment; send it again", keyed.key);
+            Err(AppendError::NotDone(Fault::new(FaultKind::Unavailable, what)))
+        }
+    }
+}
+
+fn nonsense() -> AppendError {
+    AppendError::NotDone(Fault::new(FaultKind::Corrupt, "the server's answer makes no sense; look at its log"))
+}
+
+/// What the sender of an append is told whose query matched the event at a position.
+pub(crate) async fn conflicting(conn: &mut PgConnection, db: &Db, append: &Append, position: i64) -> AppendError {
+    let Some(condition) = &append.query_condition else { return nonsense() };
+    let bound = sqlx::query(db.sql.event_at.clone()).bind(position).persistent(!db.behind_pooler());
+    let told = bound.fetch_one(conn).await.and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)));
+    let (tenant, stream, event_type): (String, String, String) = match told {
+        Ok(told) => told,
+        Err(error) => return AppendError::NotDone(fault(error)),
+    };
+    let log = factum::LogId::FIRST;
+    match stream_of(&tenant, &stream) {
+        Ok(stream) => {
+            AppendError::QueryConflict { log, after: condition.after.get(log), found: at(position), stream, event_type }
+        }
+        Err(damaged) => AppendError::NotDone(damaged),
+    }
 }
 
 /// A stream as two columns hold it.

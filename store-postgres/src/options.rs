@@ -41,6 +41,7 @@ pub struct PostgresOptions {
     pub(crate) group_appends: usize,
     pub(crate) group_bytes: usize,
     pub(crate) poll: Duration,
+    pub(crate) append_in_timeout: Duration,
     pub(crate) transaction_pooler: bool,
     pub(crate) read_only: bool,
     pub(crate) application_name: String,
@@ -59,6 +60,7 @@ impl Default for PostgresOptions {
             group_appends: 512,
             group_bytes: 4 << 20,
             poll: Duration::from_millis(500),
+            append_in_timeout: Duration::from_secs(5),
             transaction_pooler: false,
             read_only: false,
             application_name: "factum".to_owned(),
@@ -136,6 +138,14 @@ impl PostgresOptions {
     #[must_use]
     pub fn poll(mut self, every: Duration) -> Self {
         self.poll = every.max(Duration::from_millis(1));
+        self
+    }
+
+    /// For how long a transaction that has appended with [`append_in`](PostgresStore::append_in) may be silent before the
+    /// server ends it (5 seconds by default): it holds the order lock, and everybody waits for it.
+    #[must_use]
+    pub fn append_in_timeout(mut self, timeout: Duration) -> Self {
+        self.append_in_timeout = timeout.max(Duration::from_millis(1));
         self
     }
 

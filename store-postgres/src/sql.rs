@@ -78,11 +78,16 @@ statements! {
     append_one,
     append_group,
     backend,
+    bound_silence,
+    copied_tags,
+    copy_events,
     end_backend,
     event_at,
     find_events,
     find_key,
     head,
+    judge,
+    remember,
     written,
 }
 

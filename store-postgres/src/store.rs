@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::time::Duration;
 
 use factum::{Append, AppendError, Appended, Key, Limits, ReadError, Remembered, StoreId};
 use sqlx::Connection;
@@ -20,7 +21,8 @@ pub struct PostgresStore {
     pub(crate) db: Db,
     pub(crate) id: StoreId,
     pub(crate) limits: Limits,
-    retention: KeyRetention,
+    pub(crate) retention: KeyRetention,
+    pub(crate) append_in_timeout: Duration,
     pub(crate) writer: Writer,
     pub(crate) head: Arc<AtomicI64>,
 }
@@ -58,6 +60,7 @@ impl PostgresStore {
             id: StoreId::from(look.store),
             limits: options.limits,
             retention: options.key_retention,
+            append_in_timeout: options.append_in_timeout,
             writer,
             head,
         })
