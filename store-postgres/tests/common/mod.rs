@@ -1,0 +1,83 @@
+//! What the tests of this store share.
+#![allow(dead_code)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use factum::{Append, Condition, EventType, NewEvent, Query, QueryItem, StreamId, Tag};
+use factum_postgres::{PostgresOptions, PostgresStore};
+use factum_postgres_server::{Database, Server};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+
+/// A database with an empty store, gone with the test.
+pub(crate) struct Place {
+    pub(crate) database: Database,
+}
+
+/// `None` where there is no server; it says so itself.
+pub(crate) async fn place() -> Option<Place> {
+    let server = Server::for_test()?;
+    let database = server.database("store", |url| async move { PostgresStore::migrate(&url).await }).await;
+    Some(Place { database: database.unwrap_or_else(|error| panic!("{error}")) })
+}
+
+impl Place {
+    pub(crate) fn url(&self) -> String {
+        self.database.url()
+    }
+
+    pub(crate) fn options(&self) -> PostgresOptions {
+        PostgresOptions::new()
+    }
+
+    /// A store of its own on the same database, as another process would have it.
+    pub(crate) async fn store(&self) -> Arc<PostgresStore> {
+        Arc::new(PostgresStore::connect(&self.url()).await.unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    pub(crate) async fn connection(&self) -> PgConnection {
+        PgConnection::connect(&self.url()).await.unwrap()
+    }
+
+    pub(crate) async fn execute(&self, statement: &str) {
+        let statement = statement.replace(":database", self.database.name());
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut self.connection().await).await.unwrap();
+    }
+
+    /// Ends when a session of this database waits for an advisory lock.
+    pub(crate) async fn until_somebody_waits_for_a_lock(&self) {
+        let mut conn = self.connection().await;
+        let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+                       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        let waits = async {
+            while sqlx::query(waiting).fetch_one(&mut conn).await.unwrap().get::<i64, _>(0) == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), waits).await.expect("nobody waits for the lock");
+    }
+}
+
+pub(crate) fn stream(id: &str) -> StreamId {
+    StreamId::of("account", id).unwrap()
+}
+
+pub(crate) fn event() -> NewEvent {
+    NewEvent::new(EventType::new("Deposited").unwrap(), r#"{"cents":500}"#)
+}
+
+/// An append of one event.
+pub(crate) fn one(id: &str, condition: Condition) -> Append {
+    Append::to(stream(id), condition, vec![event()])
+}
+
+/// An append of one event with a tag.
+pub(crate) fn tagged(id: &str, tag: &str, condition: Condition) -> Append {
+    let mut event = event();
+    event.tags = vec![Tag::new(tag).unwrap()];
+    Append::to(stream(id), condition, vec![event])
+}
+
+pub(crate) fn query_of_tag(tag: &str) -> Query {
+    Query::all().or(QueryItem::new().tag(Tag::new(tag).unwrap()))
+}
