@@ -3,6 +3,8 @@
 use chrono::Utc;
 use rusqlite::{Connection, Statement};
 
+use crate::gate::Gate;
+
 /// What the writing thread knows while a transaction is open.
 pub(crate) struct Inside<'c> {
     pub(crate) conn: &'c Connection,
@@ -17,6 +19,8 @@ pub(crate) struct Inside<'c> {
     pub(crate) events: u64,
     /// Whether there are rows of a dropped generation to be deleted.
     pub(crate) to_sweep: bool,
+    /// What SQL of users may do on the connection.
+    pub(crate) gate: Gate,
     data_version: i64,
 }
 
@@ -63,8 +67,19 @@ impl<'c> Hot<'c> {
 
 impl<'c> Inside<'c> {
     pub(crate) fn new(conn: &'c Connection) -> rusqlite::Result<Self> {
+        let gate = Gate::install(conn)?;
         let hot = Hot::prepare(conn)?;
-        Ok(Self { conn, hot, tail: Tail::default(), now: 0, proof: None, events: 0, to_sweep: true, data_version: -1 })
+        Ok(Self {
+            conn,
+            hot,
+            tail: Tail::default(),
+            now: 0,
+            proof: None,
+            events: 0,
+            to_sweep: true,
+            gate,
+            data_version: -1,
+        })
     }
 
     /// Takes the lock that orders all writers, of this process and of others, and looks whether others have written.

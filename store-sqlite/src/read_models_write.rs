@@ -2,7 +2,7 @@
 
 use factum::{
     Checkpoint, Commit, CommitError, Document, DocumentKey, Epoch, Failure, Generation, GenerationInfo,
-    GenerationState, LogId, NewGeneration, ProjectionName, ReadModelError, Shard, Switch, SwitchError,
+    GenerationState, LogId, Mark, NewGeneration, ProjectionName, ReadModelError, Shard, StoreId, Switch, SwitchError,
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
@@ -10,6 +10,8 @@ use crate::append::{Text, column, not_json, tenant_column};
 use crate::inside::Inside;
 use crate::job::Failed;
 use crate::kept::{Packed, pack};
+use crate::projection_switch::{drop_tables, exchange};
+use crate::projection_write::{names, within};
 use crate::read_models_read::{self as read, Row};
 
 /// How many rows of a dropped generation one transaction deletes.
@@ -67,14 +69,25 @@ pub(crate) fn commit(inside: &mut Inside<'_>, prepared: &Prepared) -> Result<(),
     }
     put_documents(inside.conn, generation.id, shard.log, &commit.documents)?;
     keep(inside.conn, generation.id, shard.log, kept)?;
-    inside.conn.prepare_cached(include_str!("sql/move_checkpoint.sql"))?.execute(params![
-        generation.id,
+    Ok(move_checkpoint(inside.conn, generation.id, shard, commit.to, commit.store, commit.epoch)?)
+}
+
+pub(crate) fn move_checkpoint(
+    conn: &Connection,
+    generation: i64,
+    shard: &Shard,
+    to: Mark,
+    store: StoreId,
+    epoch: Epoch,
+) -> rusqlite::Result<()> {
+    conn.prepare_cached(include_str!("sql/move_checkpoint.sql"))?.execute(params![
+        generation,
         shard.log.get(),
         shard.partition,
-        commit.to.position.as_i64(),
-        &commit.store.as_uuid().as_bytes()[..],
-        &commit.to.event.as_uuid().as_bytes()[..],
-        column(commit.epoch.0),
+        to.position.as_i64(),
+        &store.as_uuid().as_bytes()[..],
+        &to.event.as_uuid().as_bytes()[..],
+        column(epoch.0),
     ])?;
     Ok(())
 }
@@ -113,7 +126,7 @@ fn keep(conn: &Connection, generation: i64, log: LogId, kept: &[Packed]) -> rusq
 }
 
 /// The generation of a shard, if it takes writes.
-fn writable(conn: &Connection, shard: &Shard) -> Result<Row, Failed<CommitError>> {
+pub(crate) fn writable(conn: &Connection, shard: &Shard) -> Result<Row, Failed<CommitError>> {
     let (projection, generation) = (shard.projection.clone(), shard.generation);
     match read::find(conn, &projection, generation)? {
         Some(row) if row.state != GenerationState::Retired => Ok(row),
@@ -121,7 +134,7 @@ fn writable(conn: &Connection, shard: &Shard) -> Result<Row, Failed<CommitError>
     }
 }
 
-fn stale(shard: &Shard, expected: factum::Position, epoch: Epoch, found: Checkpoint) -> Failed<CommitError> {
+pub(crate) fn stale(shard: &Shard, expected: factum::Position, epoch: Epoch, found: Checkpoint) -> Failed<CommitError> {
     Failed::Answer(CommitError::Stale {
         projection: shard.projection.clone(),
         expected,
@@ -192,6 +205,9 @@ pub(crate) fn switch(inside: &mut Inside<'_>, switch: &Switch, diverged: bool) -
     if !diverged {
         not_behind(conn, switch, &old, &new)?;
     }
+    // Before anything else is changed: it alone may fail after it has written.
+    let exchanged = within(conn, || exchange(conn, (old.id, switch.from), (new.id, switch.to)))?;
+    exchanged.or_gone()?.map_err(unfit)?;
     for (row, state) in [(&old, GenerationState::Retired), (&new, GenerationState::Live)] {
         conn.prepare_cached(include_str!("sql/set_generation_state.sql"))?
             .execute(params![row.id, read::state_column(state)])?;
@@ -242,8 +258,11 @@ pub(crate) fn drop_generation(
 /// Deletes some rows of a dropped generation in a transaction of its own; whether there may be more.
 pub(crate) fn sweep(conn: &Connection) -> rusqlite::Result<bool> {
     let dropping = || conn.query_row(include_str!("sql/dropping.sql"), [], |row| row.get::<_, i64>(0)).optional();
-    if dropping()?.is_none() {
+    let Some(generation) = dropping()? else {
         return Ok(false);
+    };
+    if !names(conn, generation)?.is_empty() {
+        drop_tables(conn, generation)?;
     }
     let transaction = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
     let Some(generation) = dropping()? else {

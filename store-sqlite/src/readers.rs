@@ -12,9 +12,10 @@ use rusqlite::{Connection, Transaction};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::fault;
+use crate::gate::Gate;
 use crate::job::Failed;
 
-type Work = Box<dyn FnOnce(&Connection) + Send>;
+type Work = Box<dyn FnOnce(&Connection, &Gate) + Send>;
 
 /// How many reads wait for each thread before callers are held up.
 const QUEUE: usize = 64;
@@ -39,12 +40,13 @@ impl Readers {
         let threads = connections.len().max(1);
         for conn in connections {
             let (receiver, end) = (Arc::clone(&receiver), end.clone());
+            let gate = Gate::install(&conn).map_err(std::io::Error::other)?;
             std::thread::Builder::new().name("factum-sqlite-reader".to_owned()).spawn(move || {
                 // Dropped last, however the thread ends: whoever closes waits until the last one is gone.
                 let _end = end;
                 let conn = conn;
                 while let Some(batch) = next(&receiver, threads) {
-                    run(&conn, batch);
+                    run(&conn, &gate, batch);
                 }
             })?;
         }
@@ -58,15 +60,25 @@ impl Readers {
         E: From<Fault> + Send + 'static,
         F: FnOnce(&Connection) -> Result<T, Failed<E>> + Send + 'static,
     {
+        self.read_gated(move |conn, _| work(conn)).await
+    }
+
+    /// The same for work that holds SQL of a user, with the gate that it is to be asked behind.
+    pub(crate) async fn read_gated<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Fault> + Send + 'static,
+        F: FnOnce(&Connection, &Gate) -> Result<T, Failed<E>> + Send + 'static,
+    {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(queue) = queue else {
             return Err(self.closed().into());
         };
         let (reply, answer) = oneshot::channel();
-        let work: Work = Box::new(move |conn| {
+        let work: Work = Box::new(move |conn, gate| {
             if !reply.is_closed() {
                 // A caller that has gone away needs no answer.
-                let _ = reply.send(work(conn));
+                let _ = reply.send(work(conn, gate));
             }
         });
         let _ = queue.send(work).await;
@@ -102,9 +114,9 @@ fn next(queue: &Mutex<mpsc::Receiver<Work>>, threads: usize) -> Option<Vec<Work>
 }
 
 /// Reads for all of a batch. Its moment begins after the last of them asked, so that each sees what was answered before.
-fn run(conn: &Connection, batch: Vec<Work>) {
+fn run(conn: &Connection, gate: &Gate, batch: Vec<Work>) {
     let shared = batch.len() > 1 && simple(conn, "BEGIN").is_ok();
-    batch.into_iter().for_each(|work| work(conn));
+    batch.into_iter().for_each(|work| work(conn, gate));
     if shared
         && !conn.is_autocommit()
         && let Err(error) = simple(conn, "COMMIT")

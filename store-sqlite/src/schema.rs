@@ -153,7 +153,7 @@ pub(crate) fn connect(file: &Path, mode: Mode, cache_kib: u32, busy: Duration) -
     // A small cache of fixed size and no mapping of the file: memory does not grow with the data.
     conn.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
     conn.pragma_update(None, "mmap_size", 0)?;
-    conn.set_prepared_statement_cache_capacity(64);
+    conn.set_prepared_statement_cache_capacity(128);
     // Without it SQLite prepares a statement anew whenever other values are bound: half the time of a small read.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(conn)
@@ -184,6 +184,7 @@ pub(crate) fn prepare_writer(conn: &Connection, options: &SqliteOptions) -> rusq
     conn.pragma_update(None, "synchronous", synchronous)?;
     // A log that a large commit has blown up is cut back after its next checkpoint.
     conn.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    conn.execute_batch(include_str!("sql/projected_tables.sql"))?;
     if let Some(pages) = options.max_pages {
         conn.pragma_update(None, "max_page_count", pages)?;
     }
@@ -222,6 +223,7 @@ fn create(file: &Path, options: &SqliteOptions) -> Result<(), OpenError> {
 
 fn fill(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute_batch(include_str!("sql/schema.sql"))?;
+    transaction.execute_batch(include_str!("sql/projected_tables.sql"))?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     let id = StoreId::generate();

@@ -1,0 +1,2 @@
+-- ?1 generation
+DELETE FROM projected_tables WHERE generation = ?1
