@@ -15,6 +15,9 @@ mod getting_started {}
 #[doc = include_str!("../../../docs/read-models-and-replay.md")]
 mod read_models_and_replay {}
 
+#[doc = include_str!("../../../docs/sql-projections.md")]
+mod sql_projections {}
+
 #[doc = include_str!("../../../docs/time-travel.md")]
 mod time_travel {}
 
