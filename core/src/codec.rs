@@ -161,7 +161,7 @@ pub enum EncodeError {
 }
 
 /// Why a recorded event cannot be turned into a user's enum.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// No variant has this name: it was recorded by newer code, or renamed without `#[serde(alias)]` or upcast.

@@ -1,5 +1,8 @@
 //! What accompanies a command: metadata for its events, and a key.
 
+use std::fmt::Display;
+
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::append::{Fingerprint, Key, Keyed};
@@ -50,9 +53,15 @@ impl Context {
         self.metadata.clone()
     }
 
+    /// When the events of the command happened in the world, where somebody said so.
+    pub(crate) fn occurred_at(&self) -> Option<DateTime<Utc>> {
+        self.metadata.when()
+    }
+
     /// The key for a command that is addressed to `target`.
-    pub(crate) fn keyed(&self, target: &str) -> Option<Keyed> {
+    pub(crate) fn keyed(&self, target: impl Display) -> Option<Keyed> {
         let (key, content) = self.key.as_ref()?;
+        let target = target.to_string();
         let mut bytes = Vec::with_capacity(target.len() + 1 + content.len());
         bytes.extend_from_slice(target.as_bytes());
         bytes.push(0);

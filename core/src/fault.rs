@@ -1,6 +1,7 @@
 //! What goes wrong below a port: one type for every backend, with its kind and its source.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// What kind of trouble a backend has, for callers that must choose what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,17 +23,19 @@ pub enum FaultKind {
 
 /// A failure of a backend: what was being done, what kind of trouble it was, and the error under it.
 ///
+/// Cheap to clone, since one failure may have to be told to many.
+///
 /// ```
 /// use factum::{Fault, FaultKind};
 ///
 /// let fault = Fault::new(FaultKind::Full, "writing to bank.db: no room left on the disk");
 /// assert_eq!(fault.kind(), FaultKind::Full);
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Fault {
     kind: FaultKind,
     what: String,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Fault {
@@ -47,7 +50,7 @@ impl Fault {
         what: impl Into<String>,
         source: impl std::error::Error + Send + Sync + 'static,
     ) -> Self {
-        Self { kind, what: what.into(), source: Some(Box::new(source)) }
+        Self { kind, what: what.into(), source: Some(Arc::new(source)) }
     }
 
     /// That the store, or what it runs on, has ended.

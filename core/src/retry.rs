@@ -45,15 +45,24 @@ impl Retry {
 
     /// Waits after the failed attempt with this number (from 1); `false`, at once, if it was the last one.
     pub async fn again(&self, attempt: u32) -> bool {
-        if attempt >= self.attempts {
+        if self.is_last(attempt) {
             return false;
         }
+        self.pause(attempt).await;
+        true
+    }
+
+    pub(crate) fn is_last(&self, attempt: u32) -> bool {
+        attempt >= self.attempts
+    }
+
+    /// The wait after the failed attempt with this number, be it the last one or not.
+    pub(crate) async fn pause(&self, attempt: u32) {
         let longest = self.base.saturating_mul(2u32.saturating_pow(attempt.min(20))).min(self.cap);
         let wait = longest.mul_f64(fastrand::f64());
         if !wait.is_zero() {
             self.timer.sleep(wait).await;
         }
-        true
     }
 }
 

@@ -156,7 +156,7 @@ pub trait EventStore: Send + Sync + 'static {
 }
 
 /// Why an append was not recorded, or may not have been.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum AppendError {
     /// A stream was not as the append expected it.
@@ -220,7 +220,7 @@ pub(crate) fn show_version(version: Option<Version>) -> String {
 }
 
 /// Why something could not be read.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum ReadError {
     /// The store has no such log.

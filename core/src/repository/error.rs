@@ -10,7 +10,7 @@ use crate::store::{AppendError, ReadError, show_version};
 use crate::stream::StreamId;
 
 /// Why an aggregate could not be loaded.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum LoadError {
     /// The id breaks a limit.
@@ -78,6 +78,15 @@ pub enum ExecuteError<E: std::error::Error + 'static> {
     /// The store did not record it, or may not have.
     #[error(transparent)]
     Append(AppendError),
+    /// `decide`, `apply` or other code of the aggregate panicked. Of commands that run at the same time, the others are
+    /// unharmed. What panics while it is decided or applied to the state is not recorded.
+    #[error("the code of the aggregate panicked on stream {stream}: {what}")]
+    Panicked {
+        /// The stream.
+        stream: StreamId,
+        /// The text of the panic.
+        what: String,
+    },
 }
 
 impl<E: std::error::Error + 'static> ExecuteError<E> {

@@ -1,8 +1,11 @@
 //! State from history, now or as of then.
 
+use std::sync::Arc;
+
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
-use super::{LoadError, Repository};
+use super::work::Base;
+use super::{Core, LoadError, Repository};
 use crate::aggregate::Aggregate;
 use crate::at::{At, Bounds};
 use crate::codec::decode;
@@ -26,6 +29,23 @@ pub struct Loaded<A> {
     pub(crate) snapshot: Option<Version>,
 }
 
+impl<A> Loaded<A> {
+    pub(super) fn copied(&self, copy: fn(&A) -> A) -> Self {
+        Self {
+            stream: self.stream.clone(),
+            state: copy(&self.state),
+            version: self.version,
+            bounds: self.bounds,
+            snapshot: self.snapshot,
+        }
+    }
+
+    pub(crate) fn extend(&mut self, bounds: Bounds) {
+        self.version = Some(bounds.version);
+        self.bounds = Some(self.bounds.map_or(bounds, |before| before.and(bounds)));
+    }
+}
+
 impl<A: Aggregate> Loaded<A> {
     fn empty(stream: StreamId) -> Self {
         Self { stream, state: A::default(), version: None, bounds: None, snapshot: None }
@@ -36,14 +56,9 @@ impl<A: Aggregate> Loaded<A> {
         self.extend(Bounds::of(event));
         Ok(())
     }
-
-    pub(crate) fn extend(&mut self, bounds: Bounds) {
-        self.version = Some(bounds.version);
-        self.bounds = Some(self.bounds.map_or(bounds, |before| before.and(bounds)));
-    }
 }
 
-fn decoded<E: crate::Event>(event: &RecordedEvent) -> Result<E, LoadError> {
+pub(super) fn decoded<E: crate::Event>(event: &RecordedEvent) -> Result<E, LoadError> {
     decode(event).map_err(|source| LoadError::Decode {
         stream: event.stream.clone(),
         version: event.version,
@@ -55,10 +70,12 @@ fn decoded<E: crate::Event>(event: &RecordedEvent) -> Result<E, LoadError> {
 impl<A: Aggregate> Repository<A> {
     /// The aggregate as it is. One that has no events yet is the default, without a version.
     ///
+    /// The store is asked for what is new in any case, with a cache too.
+    ///
     /// # Errors
     /// [`LoadError`].
     pub async fn load(&self, id: impl AsRef<str>) -> Result<Loaded<A>, LoadError> {
-        self.load_stream(self.stream(id)?, None).await
+        self.core.load_now(self.stream(id)?).await
     }
 
     /// The aggregate as it was.
@@ -69,7 +86,7 @@ impl<A: Aggregate> Repository<A> {
     /// # Errors
     /// [`LoadError`].
     pub async fn load_at(&self, id: impl AsRef<str>, at: impl Into<At>) -> Result<Loaded<A>, LoadError> {
-        self.load_stream(self.stream(id)?, Some(&at.into())).await
+        self.core.load_stream(self.stream(id)?, Some(&at.into())).await
     }
 
     /// Every event of the aggregate, from the first, a page at a time behind the scenes.
@@ -84,7 +101,7 @@ impl<A: Aggregate> Repository<A> {
     /// }
     /// ```
     pub fn history(&self, id: &str) -> BoxStream<'static, Result<Recorded<A::Event>, LoadError>> {
-        let store = self.store.clone();
+        let store = self.core.settings.store.clone();
         let first = self.stream(id).map(ReadStream::new).map_err(LoadError::from);
         let pages = stream::try_unfold(Some(first), move |next| {
             let store = store.clone();
@@ -102,15 +119,28 @@ impl<A: Aggregate> Repository<A> {
         });
         typed.boxed()
     }
+}
 
-    pub(crate) async fn load_stream(&self, stream: StreamId, at: Option<&At>) -> Result<Loaded<A>, LoadError> {
+impl<A: Aggregate> Core<A> {
+    async fn load_now(&self, stream: StreamId) -> Result<Loaded<A>, LoadError> {
+        let Some(policy) = self.settings.cache else { return self.load_stream(stream, None).await };
+        let known = self.desk.kept(&stream);
+        let kept = known.clone().map(|kept| Base::Shared(kept, policy.copy));
+        let base = self.fresh(&stream, kept).await?;
+        if let Base::Shared(loaded, _) = &base {
+            self.desk.offer(Arc::clone(loaded), known.as_ref());
+        }
+        Ok(base.into_own())
+    }
+
+    pub(super) async fn load_stream(&self, stream: StreamId, at: Option<&At>) -> Result<Loaded<A>, LoadError> {
         let mut loaded = self.newest_snapshot(stream, at).await;
         let mut read = ReadStream::new(loaded.stream.clone()).after(loaded.version);
         if let Some(At::Version(version)) = at {
             read = read.up_to(*version);
         }
         loop {
-            let page = self.store.read_stream(read.clone()).await?;
+            let page = self.settings.store.read_stream(read.clone()).await?;
             for event in &page.events {
                 match at {
                     Some(at) if !at.includes(event) && at.is_prefix_of_stream() => return Ok(loaded),
@@ -128,7 +158,9 @@ impl<A: Aggregate> Repository<A> {
     /// The newest snapshot that may serve as a base. One that cannot be had or decoded costs time, never truth.
     async fn newest_snapshot(&self, stream: StreamId, at: Option<&At>) -> Loaded<A> {
         let mut loaded = Loaded::empty(stream);
-        let (Some(policy), Some(snapshots)) = (self.snapshots, self.store.snapshots()) else { return loaded };
+        let (Some(policy), Some(snapshots)) = (self.settings.snapshots, self.settings.store.snapshots()) else {
+            return loaded;
+        };
         match snapshots.newest(&self.snapshot_key(&loaded.stream), at).await {
             Ok(Some(snapshot)) => match (policy.restore)(&snapshot.state) {
                 Ok(state) => {

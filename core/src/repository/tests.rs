@@ -1,0 +1,7 @@
+//! Tests of the command path on a store that can be slow, fail, and count.
+
+mod account;
+mod cache;
+mod lanes;
+mod schedule;
+mod shelf;
