@@ -103,7 +103,7 @@ fn connect_options(url: &str, options: &PostgresOptions) -> Result<PgConnectOpti
     // What the service relies on is not left to the settings of a role or of a database.
     let settings = [
         ("synchronous_commit", "on".to_owned()),
-        ("default_transaction_isolation", "read\\ committed".to_owned()),
+        ("default_transaction_isolation", "read committed".to_owned()),
         ("statement_timeout", options.statement_timeout.as_millis().to_string()),
         ("idle_in_transaction_session_timeout", options.statement_timeout.as_millis().to_string()),
     ];
