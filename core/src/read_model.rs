@@ -7,6 +7,7 @@
 mod commit;
 mod document;
 mod generation;
+mod packed;
 mod positions;
 
 use async_trait::async_trait;

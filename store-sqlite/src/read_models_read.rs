@@ -13,7 +13,6 @@ use uuid::Uuid;
 
 use crate::append::{at, tenant_column};
 use crate::job::Failed;
-use crate::kept::unpack;
 use crate::readers::Moment;
 
 type Answer<T> = Result<T, Failed<ReadModelError>>;
@@ -343,5 +342,6 @@ fn kept_from(
 
 fn unpacked(read: &ReadHistory, row: &rusqlite::Row<'_>) -> Answer<Vec<Document>> {
     let bytes = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
-    unpack(read.log, bytes).ok_or_else(|| damaged(read.target.projection(), "a row of kept versions".to_owned()))
+    Document::unpack(read.log, bytes)
+        .ok_or_else(|| damaged(read.target.projection(), "a row of kept versions".to_owned()))
 }
