@@ -55,15 +55,16 @@ impl Db {
     /// the server all of them are.
     pub(crate) async fn fetch<'q>(&self, query: impl Fn() -> Bound<'q> + Send) -> Result<Vec<PgRow>, sqlx::Error> {
         for _ in 0..self.pool.options().get_max_connections() {
-            match self.fetch_once(query()).await {
+            match self.once(query()).await {
                 Err(error) if is_lost(&error) => tracing::debug!(%error, "a connection was lost; asking on another"),
                 other => return other,
             }
         }
-        self.fetch_once(query()).await
+        self.once(query()).await
     }
 
-    async fn fetch_once(&self, query: Bound<'_>) -> Result<Vec<PgRow>, sqlx::Error> {
+    /// The rows of one statement, which is sent once: one that writes. If the connection is lost, nobody knows what became of it.
+    pub(crate) async fn once(&self, query: Bound<'_>) -> Result<Vec<PgRow>, sqlx::Error> {
         if !self.pooler {
             let mut conn = self.pool.acquire().await?;
             return query.fetch_all(&mut *conn).await;
@@ -72,6 +73,11 @@ impl Db {
         let rows = query.persistent(false).fetch_all(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(rows)
+    }
+
+    /// A statement of a transaction: prepared, unless the next transaction may be on another connection.
+    pub(crate) fn prepared<'q>(&self, query: Bound<'q>) -> Bound<'q> {
+        query.persistent(!self.pooler)
     }
 
     /// A transaction, READ COMMITTED.

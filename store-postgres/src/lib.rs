@@ -16,12 +16,18 @@ mod copy;
 mod db;
 mod error;
 mod group;
+mod kept;
 mod keys;
 mod link;
 mod migrate;
 mod options;
+mod read_models;
+mod read_models_read;
+mod read_models_row;
+mod read_models_write;
 mod sql;
 mod store;
+mod sweep;
 mod writer;
 
 pub use error::ConnectError;

@@ -29,10 +29,11 @@ macro_rules! migrations {
 const MIGRATIONS: &[Migration] = migrations! {
     1 "0001_events",
     2 "0002_append",
+    3 "0003_read_models",
 };
 
 /// The newest migration that this release knows, and needs.
-pub(crate) const KNOWN: i32 = 2;
+pub(crate) const KNOWN: i32 = 3;
 
 /// What a store says of itself.
 #[derive(Clone, Copy, Debug)]

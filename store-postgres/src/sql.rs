@@ -89,6 +89,23 @@ statements! {
     judge,
     remember,
     written,
+    change_shard,
+    checkpoint,
+    commit_page,
+    forget_checkpoints,
+    generations,
+    get_documents,
+    history,
+    hold_checkpoints,
+    hold_generations,
+    insert_generation,
+    list_documents,
+    live_generation,
+    load_documents,
+    projections,
+    raise_every_epoch,
+    set_generation_state,
+    sweep,
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::db::{Db, connect_once};
 use crate::error::{ConnectError, fault};
 use crate::link::Link;
 use crate::options::{KeyRetention, PostgresOptions};
+use crate::sweep::Sweeper;
 use crate::writer::Writer;
 use crate::{keys, migrate};
 
@@ -25,6 +26,7 @@ pub struct PostgresStore {
     pub(crate) append_in_timeout: Duration,
     pub(crate) writer: Writer,
     pub(crate) head: Arc<AtomicI64>,
+    pub(crate) sweeper: Sweeper,
 }
 
 impl PostgresStore {
@@ -63,6 +65,7 @@ impl PostgresStore {
             append_in_timeout: options.append_in_timeout,
             writer,
             head,
+            sweeper: Sweeper::default(),
         })
     }
 

@@ -1,0 +1,101 @@
+//! The port to read models.
+
+use async_trait::async_trait;
+use factum::{
+    Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, Epoch, Failure, Fault, Found, Generation,
+    GenerationInfo, GenerationState, ListDocuments, NewGeneration, ProjectionName, ReadHistory, ReadModelError,
+    ReadModelStore, ReadTarget, Shard, Switch, SwitchError,
+};
+use tokio::runtime::Handle;
+
+use crate::read_models_write::Change;
+use crate::store::PostgresStore;
+use crate::{read_models_read as read, read_models_write as write};
+
+impl PostgresStore {
+    /// Most calls find it there. Where one is made, whoever is first makes it, and all find it.
+    async fn find_or_make(
+        &self,
+        new: &NewGeneration,
+        state: GenerationState,
+    ) -> Result<GenerationInfo, ReadModelError> {
+        self.sweeper.look(&self.db);
+        loop {
+            if let Some(found) = read::in_state(&self.db, new, state).await? {
+                return Ok(found);
+            }
+            // What comes between is somebody else who makes one, so this ends.
+            write::make(&self.db, new, state).await?;
+        }
+    }
+}
+
+#[async_trait]
+impl ReadModelStore for PostgresStore {
+    async fn open(&self, new: &NewGeneration) -> Result<GenerationInfo, ReadModelError> {
+        self.find_or_make(new, GenerationState::Live).await
+    }
+
+    async fn build(&self, new: &NewGeneration) -> Result<GenerationInfo, ReadModelError> {
+        self.find_or_make(new, GenerationState::Building).await
+    }
+
+    async fn generations(&self, projection: &ProjectionName) -> Result<Vec<GenerationInfo>, ReadModelError> {
+        read::generations(&self.db, projection).await
+    }
+
+    async fn projections(&self) -> Result<Vec<ProjectionName>, ReadModelError> {
+        read::projections(&self.db).await
+    }
+
+    async fn switch(&self, switch: &Switch) -> Result<(), SwitchError> {
+        write::switch(&self.db, switch, false).await
+    }
+
+    async fn switch_diverged(&self, switch: &Switch) -> Result<(), SwitchError> {
+        write::switch(&self.db, switch, true).await
+    }
+
+    async fn drop_generation(&self, projection: &ProjectionName, generation: Generation) -> Result<(), ReadModelError> {
+        write::drop_generation(&self.db, projection, generation).await?;
+        self.sweeper.begin(&self.db);
+        Ok(())
+    }
+
+    async fn checkpoint(&self, shard: &Shard) -> Result<Checkpoint, ReadModelError> {
+        read::checkpoint(&self.db, shard).await
+    }
+
+    async fn load(&self, shard: &Shard, keys: &[DocumentKey]) -> Result<Vec<Option<Document>>, ReadModelError> {
+        read::load(&self.db, shard, keys).await
+    }
+
+    /// In a task of its own: a replay folds on while this is under way, and a caller that goes away does not cut it.
+    async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+        let closed = |what| CommitError::Fault(Fault::closed(what));
+        let runtime = Handle::try_current().map_err(|_| closed("there is no runtime to commit on"))?;
+        let db = self.db.clone();
+        let done = runtime.spawn(async move { write::commit(&db, commit).await }).await;
+        done.unwrap_or_else(|_| Err(closed("the runtime under the store has ended")))
+    }
+
+    async fn raise_epoch(&self, shard: &Shard, expected: Epoch) -> Result<Epoch, CommitError> {
+        write::change_shard(&self.db, shard, expected, Change::RaiseEpoch).await
+    }
+
+    async fn report(&self, shard: &Shard, expected: Epoch, failure: Option<Failure>) -> Result<(), CommitError> {
+        write::change_shard(&self.db, shard, expected, Change::Report(failure.as_ref())).await.map(drop)
+    }
+
+    async fn get(&self, target: &ReadTarget, keys: &[DocumentKey]) -> Result<Found, ReadModelError> {
+        read::get(&self.db, target, keys).await
+    }
+
+    async fn list(&self, list: &ListDocuments) -> Result<DocumentPage, ReadModelError> {
+        read::list(&self.db, list).await
+    }
+
+    async fn history(&self, history: &ReadHistory) -> Result<Vec<Vec<Document>>, ReadModelError> {
+        read::history(&self.db, history).await
+    }
+}

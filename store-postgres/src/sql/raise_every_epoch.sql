@@ -1,0 +1,2 @@
+-- $1 ids of generations
+UPDATE factum.checkpoints SET epoch = epoch + 1 WHERE generation = ANY ($1)
