@@ -30,10 +30,11 @@ const MIGRATIONS: &[Migration] = migrations! {
     1 "0001_events",
     2 "0002_append",
     3 "0003_read_models",
+    4 "0004_projected_tables",
 };
 
 /// The newest migration that this release knows, and needs.
-pub(crate) const KNOWN: i32 = 3;
+pub(crate) const KNOWN: i32 = 4;
 
 /// What a store says of itself.
 #[derive(Clone, Copy, Debug)]

@@ -1,5 +1,7 @@
 //! What changes read models. A commit is one statement; a switch and a drop are a transaction each.
 
+use std::time::Duration;
+
 use factum::{
     Commit, CommitError, Cursor, Epoch, Failure, Fault, FaultKind, Generation, GenerationState, LogId, NewGeneration,
     Position, ProjectionName, ProjectionVersion, ReadModelError, Shard, Switch, SwitchError,
@@ -11,6 +13,7 @@ use crate::columns::{Json, column, tenant_column};
 use crate::db::Db;
 use crate::error::fault;
 use crate::kept::pack;
+use crate::projection_make::{NotExchanged, exchange as exchange_tables};
 use crate::read_models_read as read;
 use crate::read_models_row::{self as row, Failed};
 
@@ -199,7 +202,29 @@ fn switch_failed(failed: Failed, projection: &ProjectionName) -> SwitchError {
 }
 
 /// Makes one generation live in the place of another. Where the live one has `diverged`, how far it is says nothing.
+///
+/// Tables that somebody reads are not waited for: it is given up and begun again, so that nobody queues behind.
 pub(crate) async fn switch(db: &Db, switch: &Switch, diverged: bool) -> Result<(), SwitchError> {
+    let mut wait = Duration::from_millis(5);
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let busy = match try_switch(db, switch, diverged).await? {
+            None => return Ok(()),
+            Some(busy) => busy,
+        };
+        if tokio::time::Instant::now() + wait > end {
+            return Err(SwitchError::Fault(busy));
+        }
+        tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        wait = (wait * 2).min(Duration::from_secs(1));
+    }
+}
+
+/// For how long the tables of a projection may be in use without a moment's pause before a switch gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Answers what it would have had to wait for.
+async fn try_switch(db: &Db, switch: &Switch, diverged: bool) -> Result<Option<Fault>, SwitchError> {
     let Switch { projection, from, to } = switch;
     let failed = |failed: Failed| switch_failed(failed, projection);
     let sql = |error: sqlx::Error| SwitchError::Fault(fault(error));
@@ -235,8 +260,15 @@ pub(crate) async fn switch(db: &Db, switch: &Switch, diverged: bool) -> Result<(
             return Err(SwitchError::Behind { projection: projection.clone(), to: *to, log, at, live });
         }
     }
+    match exchange_tables(db, conn, old.id, new.id).await {
+        Ok(()) => {}
+        Err(NotExchanged::InUse(error)) => return Ok(Some(fault(error))),
+        Err(NotExchanged::Why(why)) => return Err(unfit(why)),
+        Err(NotExchanged::Fault(error)) => return Err(sql(error)),
+    }
     exchange(db, conn, old.id, new.id).await.map_err(sql)?;
-    transaction.commit().await.map_err(sql)
+    transaction.commit().await.map_err(sql)?;
+    Ok(None)
 }
 
 /// The old one first: there is never more than one live one.

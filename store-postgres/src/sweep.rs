@@ -57,6 +57,7 @@ impl Sweeper {
 
 /// How many rows were deleted; `None` where there is nothing to sweep, or somebody else does.
 async fn step(db: &Db) -> Result<Option<i64>, sqlx::Error> {
+    db.once(sqlx::query(db.sql.drop_tables.clone())).await?;
     let rows = db.once(sqlx::query(db.sql.sweep.clone()).bind(ROWS)).await?;
     rows.first().map(|row| sqlx::Row::try_get(row, 0)).transpose()
 }
