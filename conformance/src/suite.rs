@@ -200,6 +200,16 @@ macro_rules! __every_check {
                 an_empty_decision_records_nothing,
                 a_boundary_of_all_logs_is_refused_where_there_are_several,
             }
+            users::lanes {
+                sums_add_up_with_two_processes_and_a_cache,
+                commands_that_queue_are_told_their_own_events,
+                a_kept_state_never_gives_an_old_answer,
+                snapshots_are_written_beside_a_cache,
+                input_that_is_refused_harms_no_neighbour,
+                lost_answers_of_shared_appends_are_found,
+                callers_that_go_away_harm_no_neighbour,
+                racing_repetitions_on_kept_states_are_told_the_same,
+            }
             users::repository {
                 what_was_executed_is_loaded,
                 racing_commands_are_all_decided_on_fresh_state,

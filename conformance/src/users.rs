@@ -3,5 +3,6 @@
 mod account;
 pub(crate) mod decide_across;
 mod forgetful;
+pub(crate) mod lanes;
 pub(crate) mod repository;
 pub(crate) mod subscriptions;

@@ -6,7 +6,14 @@ use crate::how::How;
 pub(crate) const EVENTS: Table = &[
     (
         How::LosesAppends,
-        &["append::an_answered_append_is_there", "repository::racing_commands_are_all_decided_on_fresh_state"],
+        &[
+            "append::an_answered_append_is_there",
+            "lanes::a_kept_state_never_gives_an_old_answer",
+            "lanes::callers_that_go_away_harm_no_neighbour",
+            "lanes::commands_that_queue_are_told_their_own_events",
+            "lanes::sums_add_up_with_two_processes_and_a_cache",
+            "repository::racing_commands_are_all_decided_on_fresh_state",
+        ],
     ),
     (
         How::AnswersTheWrongPlace,
@@ -27,6 +34,7 @@ pub(crate) const EVENTS: Table = &[
         &[
             "conditions::no_stream_holds_before_the_first_event_only",
             "reopening::versions_and_positions_go_on",
+            "lanes::lost_answers_of_shared_appends_are_found",
             "repository::a_lost_answer_is_found_again",
         ],
     ),
@@ -101,7 +109,11 @@ pub(crate) const EVENTS: Table = &[
     ),
     (
         How::ForgetsKeys,
-        &["keys::an_outcome_is_found_under_its_key", "keys::a_key_is_looked_up_before_query_conditions"],
+        &[
+            "keys::an_outcome_is_found_under_its_key",
+            "keys::a_key_is_looked_up_before_query_conditions",
+            "lanes::racing_repetitions_on_kept_states_are_told_the_same",
+        ],
     ),
     (
         How::ForgetsRefusals,
@@ -138,7 +150,11 @@ pub(crate) const EVENTS: Table = &[
     ),
     (
         How::TakesLargePayloads,
-        &["concurrency::a_failed_append_harms_no_other", "limits::a_payload_over_the_limit_is_refused"],
+        &[
+            "concurrency::a_failed_append_harms_no_other",
+            "lanes::input_that_is_refused_harms_no_neighbour",
+            "limits::a_payload_over_the_limit_is_refused",
+        ],
     ),
     (
         How::TakesAnything,
@@ -261,7 +277,14 @@ pub(crate) const EVENTS: Table = &[
         How::ForgetsOnClosing,
         &["reopening::events_survive", "reopening::the_identity_survives", "reopening::read_models_survive"],
     ),
-    (How::ForgetsSnapshots, &["reopening::snapshots_survive", "snapshots::the_newest_is_found"]),
+    (
+        How::ForgetsSnapshots,
+        &[
+            "lanes::snapshots_are_written_beside_a_cache",
+            "reopening::snapshots_survive",
+            "snapshots::the_newest_is_found",
+        ],
+    ),
     (
         How::NewestOfAll,
         &["snapshots::the_newest_within_any_bound_is_found", "snapshots::the_newest_is_by_version_among_those_within"],
