@@ -178,9 +178,9 @@ pub enum SqlError {
     Postgres {
         /// The SQL as it was written, without its values.
         sql: String,
-        /// What the server said, without the values that it names.
+        /// What the server said, without its details: these name values.
         what: String,
-        /// The error itself, which may name values.
+        /// The error itself, with its details.
         source: sqlx::Error,
     },
 }

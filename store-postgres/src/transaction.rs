@@ -119,20 +119,8 @@ pub(crate) fn sort(error: sqlx::Error) -> Result<String, Fault> {
 
 /// The word by which a statement would begin, end or change the transaction.
 fn ends_transaction(sql: &str) -> Option<&'static str> {
-    const WORDS: [&str; 12] = [
-        "BEGIN",
-        "START",
-        "COMMIT",
-        "END",
-        "ROLLBACK",
-        "ABORT",
-        "SAVEPOINT",
-        "RELEASE",
-        "PREPARE",
-        "SET",
-        "RESET",
-        "LOCK",
-    ];
+    const WORDS: [&str; 11] =
+        ["BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "PREPARE", "SET", "RESET"];
     let mut rest = sql.trim_start();
     // A comment before it hides no word: in this protocol one text is one statement.
     while let Some(after) = comment(rest) {

@@ -332,6 +332,40 @@ async fn what_cannot_be_run_as_it_is_written_is_refused_at_once() {
     assert!(matches!(store.sql_projection(Catalog), Err(SqlSetupError::BadPlace { place: "pg_catalog", .. })));
 }
 
+/// Adds up a batch in one statement.
+struct Batched;
+
+impl SqlProjection for Batched {
+    const NAME: &'static str = "batched";
+    const TABLES: &'static [&'static str] = &["batched"];
+    const SCHEMA: &'static str = "CREATE TABLE {batched} (account text PRIMARY KEY, cents bigint NOT NULL)";
+    type Event = AccountEvent;
+
+    async fn apply(&self, sql: &mut SqlTransaction<'_>, events: &[Recorded<AccountEvent>]) -> Result<(), SqlError> {
+        let accounts: Vec<_> = events.iter().map(|event| event.stream.id()).collect();
+        let cents: Vec<_> =
+            events.iter().map(|Recorded { data: AccountEvent::Deposited { cents }, .. }| *cents).collect();
+        let add = sql.query(
+            "INSERT INTO {batched} AS b
+             SELECT account, sum(cents)::bigint FROM unnest($1::text[], $2::bigint[]) AS d(account, cents) GROUP BY account
+             ON CONFLICT (account) DO UPDATE SET cents = b.cents + excluded.cents RETURNING cents",
+        );
+        let sums = sql.fetch_all(add.bind(accounts).bind(cents)).await?;
+        assert_eq!(sums.len(), 1);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_batch_can_be_one_statement() {
+    let Some(place) = place().await else { return };
+    let store = place.store().await;
+    let (batched, log) = (store.sql_projection(Batched).unwrap(), Log::new().deposits(&[1, 2, 3]));
+    log.drive(&batched).await.unwrap();
+    log.deposits(&[10, 20]).drive(&batched).await.unwrap();
+    assert_eq!(texts(&place, "SELECT cents::text FROM batched").await, ["36"]);
+}
+
 /// A server that is gone is no halt: nothing is wrong with the event.
 #[tokio::test]
 async fn a_backend_that_is_killed_is_a_fault_and_the_batch_is_taken_later() {
