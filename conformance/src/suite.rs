@@ -234,7 +234,7 @@ macro_rules! __every_check {
 }
 
 /// Tests of every promise, each on a store of its own that `factory` makes: the path of a function without arguments
-/// that returns a future of a [`Fixture`](crate::Fixture).
+/// that returns a future of a [`Fixture`](crate::Fixture), or of none where there is nothing to run on.
 ///
 /// The tests lie in one module for each suite; put the invocation in a module of its own to run the suites on more than
 /// one kind of store.

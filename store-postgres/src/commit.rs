@@ -11,6 +11,7 @@ use crate::db::Db;
 use crate::error::{fault, is_lost};
 use crate::link::{Backend, Broken, Link, again};
 use crate::options::KeyRetention;
+use crate::wake::Ringer;
 
 /// What a caller is told.
 pub(crate) type Done = Result<Appended, AppendError>;
@@ -23,11 +24,18 @@ pub(crate) struct Commits {
     patience: Duration,
     /// A position that is known to be recorded: what is looked for after a lost answer stands behind it.
     head: Arc<AtomicI64>,
+    ringer: Ringer,
 }
 
 impl Commits {
-    pub(crate) fn new(db: Db, retention: KeyRetention, patience: Duration, head: Arc<AtomicI64>) -> Self {
-        Self { db, retention, patience, head }
+    pub(crate) fn new(
+        db: Db,
+        retention: KeyRetention,
+        patience: Duration,
+        head: Arc<AtomicI64>,
+        ringer: Ringer,
+    ) -> Self {
+        Self { db, retention, patience, head, ringer }
     }
 
     /// Commits a group on a connection, or on a new one, and tells what became of each append. Gives the connection back if it
@@ -55,7 +63,10 @@ impl Commits {
 
     fn remember_head(&self, told: &[Done]) {
         let last = told.iter().flatten().map(|done| done.cursor.get(factum::LogId::FIRST).as_i64()).max();
-        self.head.fetch_max(last.unwrap_or(0), Ordering::Relaxed);
+        if let Some(last) = last {
+            self.head.fetch_max(last, Ordering::Relaxed);
+            self.ringer.committed();
+        }
     }
 
     /// What was lost on the way and turns out not to have been recorded is sent once more.

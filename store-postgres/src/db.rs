@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Transaction};
@@ -46,6 +47,13 @@ impl Db {
         self.connect.connect().await
     }
 
+    /// Where the one connection comes from that listens.
+    pub(crate) fn listening_pool(&self) -> PgPool {
+        let timeout = self.pool.options().get_acquire_timeout();
+        let pool = PgPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+        pool.acquire_timeout(timeout).connect_lazy_with(self.connect.clone())
+    }
+
     /// Whether a pooler hands out connections by transaction: then nothing that belongs to a session may be used.
     pub(crate) fn behind_pooler(&self) -> bool {
         self.pooler
@@ -69,7 +77,7 @@ impl Db {
             let mut conn = self.pool.acquire().await?;
             return query.fetch_all(&mut *conn).await;
         }
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_with(BEGIN_WALK).await?;
         let rows = query.persistent(false).fetch_all(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(rows)
@@ -80,15 +88,64 @@ impl Db {
         query.persistent(!self.pooler)
     }
 
+    /// Folds the rows of one statement that reads, as they come: none of them is kept. Sent again as [`fetch`](Self::fetch)
+    /// does; then the fold begins anew.
+    pub(crate) async fn fold<'q, T>(
+        &self,
+        query: impl Fn() -> Bound<'q> + Send,
+        new: impl Fn() -> T + Send,
+        take: fn(&mut T, &PgRow),
+    ) -> Result<T, sqlx::Error>
+    where
+        T: Send,
+    {
+        for _ in 0..self.pool.options().get_max_connections() {
+            match self.fold_once(query(), new(), take).await {
+                Err(error) if is_lost(&error) => tracing::debug!(%error, "a connection was lost; asking on another"),
+                other => return other,
+            }
+        }
+        self.fold_once(query(), new(), take).await
+    }
+
+    async fn fold_once<T: Send>(
+        &self,
+        query: Bound<'_>,
+        mut folded: T,
+        take: fn(&mut T, &PgRow),
+    ) -> Result<T, sqlx::Error> {
+        if !self.pooler {
+            let mut conn = self.pool.acquire().await?;
+            let mut rows = query.fetch(&mut *conn);
+            while let Some(row) = rows.try_next().await? {
+                take(&mut folded, &row);
+            }
+            return Ok(folded);
+        }
+        let mut transaction = self.begin_with(BEGIN_WALK).await?;
+        {
+            let mut rows = query.persistent(false).fetch(&mut *transaction);
+            while let Some(row) = rows.try_next().await? {
+                take(&mut folded, &row);
+            }
+        }
+        transaction.commit().await?;
+        Ok(folded)
+    }
+
     /// A transaction, READ COMMITTED.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        self.begin_with(if self.pooler { BEGIN } else { BEGIN_FREE }).await
+    }
+
+    async fn begin_with(&self, begin: &'static str) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         for _ in 0..self.pool.options().get_max_connections() {
-            match self.pool.begin_with(BEGIN).await {
+            match self.pool.begin_with(begin).await {
                 Err(error) if is_lost(&error) => tracing::debug!(%error, "a connection was lost; beginning on another"),
                 other => return other,
             }
         }
-        self.pool.begin_with(BEGIN).await
+        self.pool.begin_with(begin).await
     }
 
     /// Closes what is shared, after what is under way.
@@ -99,6 +156,18 @@ impl Db {
 
 /// Whatever the defaults of the role and of the database are.
 pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+/// Statements that read walk an index in its order and stop when a page is full. A planner that knows nothing of a table that
+/// was just filled would rather collect and sort all that may match.
+const WALK: [(&str, &str); 3] = [("enable_bitmapscan", "off"), ("enable_seqscan", "off"), ("jit", "off")];
+
+/// In a transaction, which may be a user's, the planner is free.
+const BEGIN_FREE: &str =
+    "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_bitmapscan = on; SET LOCAL enable_seqscan = on";
+
+/// Behind a pooler a session keeps no settings.
+const BEGIN_WALK: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_bitmapscan = off; \
+                          SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
 
 fn connect_options(url: &str, options: &PostgresOptions) -> Result<PgConnectOptions, ConnectError> {
     let parsed = PgConnectOptions::from_str(url).map_err(|source| ConnectError::Url { source: Box::new(source) })?;
@@ -113,7 +182,7 @@ fn connect_options(url: &str, options: &PostgresOptions) -> Result<PgConnectOpti
         ("statement_timeout", options.statement_timeout.as_millis().to_string()),
         ("idle_in_transaction_session_timeout", options.statement_timeout.as_millis().to_string()),
     ];
-    Ok(parsed.options(settings))
+    Ok(parsed.options(settings).options(WALK))
 }
 
 /// A connection that is dropped in the middle of a statement is not used again.

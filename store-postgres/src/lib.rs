@@ -8,8 +8,10 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::await_holding_lock, clippy::cast_possible_truncation)
 )]
 
+mod ahead;
 mod append;
 mod append_in;
+mod array;
 mod columns;
 mod commit;
 mod copy;
@@ -21,19 +23,24 @@ mod keys;
 mod link;
 mod migrate;
 mod options;
+mod plan;
 mod projected;
 mod projection;
 mod projection_make;
 mod projection_write;
+mod read;
 mod read_models;
 mod read_models_read;
 mod read_models_row;
 mod read_models_write;
+mod row;
+mod snapshots;
 mod sql;
 mod store;
 mod sweep;
 mod tables;
 mod transaction;
+mod wake;
 mod writer;
 
 pub use error::ConnectError;

@@ -31,10 +31,11 @@ const MIGRATIONS: &[Migration] = migrations! {
     2 "0002_append",
     3 "0003_read_models",
     4 "0004_projected_tables",
+    5 "0005_read",
 };
 
 /// The newest migration that this release knows, and needs.
-pub(crate) const KNOWN: i32 = 4;
+pub(crate) const KNOWN: i32 = 5;
 
 /// What a store says of itself.
 #[derive(Clone, Copy, Debug)]

@@ -4,17 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-use factum::{Append, AppendError, Appended, Key, Limits, ReadError, Remembered, StoreId};
+use async_trait::async_trait;
+use factum::{
+    Append, AppendError, Appended, Capabilities, CloseError, Cursor, EventStore, Key, Limits, LogId, LogPage, Position,
+    ReadError, ReadLog, ReadStream, RecordedEvent, Remembered, SnapshotStore, StoreId, StreamPage, Wakeups,
+};
 use sqlx::Connection;
 
+use crate::ahead::Ahead;
 use crate::commit::Commits;
 use crate::db::{Db, connect_once};
 use crate::error::{ConnectError, fault};
 use crate::link::Link;
 use crate::options::{KeyRetention, PostgresOptions};
 use crate::sweep::Sweeper;
+use crate::wake::Wake;
 use crate::writer::Writer;
-use crate::{keys, migrate};
+use crate::{keys, migrate, read};
 
 /// An event store, snapshot store and read model store in one schema of a PostgreSQL database.
 #[derive(Debug)]
@@ -27,6 +33,8 @@ pub struct PostgresStore {
     pub(crate) writer: Writer,
     pub(crate) head: Arc<AtomicI64>,
     pub(crate) sweeper: Sweeper,
+    wake: Wake,
+    ahead: Ahead,
 }
 
 impl PostgresStore {
@@ -54,8 +62,10 @@ impl PostgresStore {
         // What waits here may change with each use of a connection; the writer has its own.
         conn.close().await.map_err(fault)?;
         let head = Arc::new(AtomicI64::new(0));
-        let commits = Commits::new(db.clone(), options.key_retention, options.acquire_timeout, Arc::clone(&head));
         let link = Link::open(&db).await.map_err(fault)?;
+        let wake = Wake::start(&db, options.poll, Arc::clone(&head));
+        let patience = options.acquire_timeout;
+        let commits = Commits::new(db.clone(), options.key_retention, patience, Arc::clone(&head), wake.ringer());
         let writer = Writer::new(commits, link, options.queue, options.group_appends, options.group_bytes);
         Ok(Self {
             db,
@@ -66,15 +76,69 @@ impl PostgresStore {
             writer,
             head,
             sweeper: Sweeper::default(),
+            wake,
+            ahead: Ahead::new(options.connections, options.acquire_timeout),
         })
     }
+}
 
-    pub(crate) async fn append_now(&self, append: Append) -> Result<Appended, AppendError> {
+#[async_trait]
+impl EventStore for PostgresStore {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.check(&self.limits)?;
         self.writer.append(append).await
     }
 
-    pub(crate) async fn outcome_of(&self, key: &Key) -> Result<Option<Remembered>, ReadError> {
+    async fn outcome(&self, key: &Key) -> Result<Option<Remembered>, ReadError> {
         Ok(keys::find(&self.db, key, keys::since(self.retention)).await?)
+    }
+
+    async fn read_stream(&self, read: ReadStream) -> Result<StreamPage, ReadError> {
+        self.ahead.stream(&self.db, read).await
+    }
+
+    async fn read_log(&self, read: ReadLog) -> Result<LogPage, ReadError> {
+        self.ahead.log(&self.db, read).await
+    }
+
+    async fn read_positions(&self, log: LogId, positions: &[Position]) -> Result<Vec<RecordedEvent>, ReadError> {
+        read::positions(&self.db, log, positions).await
+    }
+
+    async fn head(&self) -> Result<Cursor, ReadError> {
+        read::head(&self.db).await
+    }
+
+    fn wakeups(&self) -> Wakeups {
+        self.wake.wakeups()
+    }
+
+    fn id(&self) -> StoreId {
+        self.id
+    }
+
+    fn logs(&self) -> Vec<LogId> {
+        vec![LogId::FIRST]
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default().dense_positions(true).durable(true)
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn snapshots(&self) -> Option<&dyn SnapshotStore> {
+        Some(self)
+    }
+
+    async fn close(&self) -> Result<(), CloseError> {
+        // The writer first: what it commits is still told.
+        self.writer.close().await;
+        self.wake.close().await;
+        self.ahead.clear();
+        self.db.close().await;
+        Ok(())
     }
 }

@@ -1,0 +1,230 @@
+//! Pages of a stream and of the log.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use factum::{
+    Cursor, Direction, LogId, LogPage, Mark, PageLimit, Position, ReadError, ReadLog, ReadStream, RecordedEvent,
+    StreamPage, Version,
+};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use crate::append::at;
+use crate::columns::{column, tenant_column};
+use crate::db::Db;
+use crate::error::fault;
+use crate::plan::Plan;
+use crate::row::{BESIDE, Page, bytes, damaged, event_id, number};
+
+/// How long a read that has found nothing may go on looking before it says how far it has looked.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// How much further it looks each time.
+const FURTHER: i64 = 8;
+
+/// How many payloads are fetched at once before it is known how large they are.
+const LARGE_AT_FIRST: usize = 4;
+
+const EDGE: usize = BESIDE;
+const EDGE_ID: usize = BESIDE + 1;
+const MORE: usize = BESIDE + 2;
+
+fn only_log(log: LogId) -> Result<(), ReadError> {
+    if log == LogId::FIRST { Ok(()) } else { Err(ReadError::NoSuchLog { log }) }
+}
+
+/// How many rows are asked for: one more tells whether there is one more, and more than fill the bytes are never wanted.
+fn row_limit(limit: PageLimit) -> i64 {
+    let fill = limit.bytes / size_of::<RecordedEvent>() + 1;
+    let events = limit.events.max(1).min(fill);
+    i64::try_from(events).unwrap_or(i64::MAX).saturating_add(1)
+}
+
+/// Rows as they come, and how far they reach.
+struct Gather<'q> {
+    page: Page,
+    limit: PageLimit,
+    /// Which of the rows are meant; `None` where all are.
+    meant: Option<&'q factum::Query>,
+    looked: Option<Mark>,
+    /// Whether there are rows beyond the page.
+    more: bool,
+    /// What the statement says of where it ended, if it does.
+    edge: Option<Edge>,
+}
+
+struct Edge {
+    mark: Mark,
+    more: bool,
+}
+
+impl<'q> Gather<'q> {
+    fn new(limit: PageLimit, meant: Option<&'q factum::Query>) -> Self {
+        let page = Page::new(limit.events);
+        Self { page, limit, meant, looked: None, more: false, edge: None }
+    }
+
+    fn is_full(&self) -> bool {
+        self.page.len() >= self.limit.events.max(1) || self.page.bytes() > self.limit.bytes
+    }
+
+    fn take(&mut self, row: &PgRow) {
+        if row.len() > BESIDE && self.edge.is_none() {
+            match edge(row) {
+                Ok(edge) => self.edge = Some(edge),
+                Err(what) => self.page.spoil(damaged(Position::START, what)),
+            }
+        }
+        // An edge without an event: nothing is meant up to there.
+        if matches!(bytes(row, 0), Ok(None)) && row.len() > BESIDE {
+            return;
+        }
+        if self.is_full() {
+            self.more = true;
+            return;
+        }
+        self.page.push(row);
+        if let Some(last) = self.page.last() {
+            self.looked = Some(mark(last));
+            if self.meant.is_some_and(|meant| !meant.matches(last)) {
+                self.page.pop();
+            }
+        }
+    }
+}
+
+fn edge(row: &PgRow) -> Result<Edge, String> {
+    let position = at(number(row, EDGE)?);
+    let more = bytes(row, MORE)?.is_some_and(|more| more == [1]);
+    Ok(Edge { mark: Mark { position, event: event_id(row, EDGE_ID)? }, more })
+}
+
+/// A page of one stream.
+pub(crate) async fn stream(db: &Db, read: &ReadStream) -> Result<StreamPage, ReadError> {
+    let (name, tenant) = (read.stream.name(), tenant_column(read.stream.tenant()));
+    let after = |none: i64| read.after.map_or(none, |version| column(version.get()));
+    let up_to = read.up_to.map_or(i64::MAX, |version: Version| column(version.get()));
+    let query = || match read.direction {
+        Direction::Forward => sqlx::query(db.sql.read_stream_forward.clone())
+            .bind(name)
+            .bind(tenant)
+            .bind(after(0))
+            .bind(row_limit(read.limit))
+            .bind(up_to),
+        Direction::Backward => sqlx::query(db.sql.read_stream_backward.clone())
+            .bind(name)
+            .bind(tenant)
+            .bind(after(i64::MAX))
+            .bind(row_limit(read.limit)),
+    };
+    let gathered = db.fold(query, || Gather::new(read.limit, None), Gather::take).await.map_err(fault)?;
+    let more = gathered.more;
+    let (events, cut) = complete(db, gathered.page, read.limit.bytes).await?;
+    Ok(StreamPage { events, end: !more && !cut })
+}
+
+/// A page of the log.
+pub(crate) async fn log(db: &Db, read: &ReadLog) -> Result<LogPage, ReadError> {
+    only_log(read.log)?;
+    let plan = Plan::of(&read.filter);
+    let mut look = plan.look();
+    let mut read = read.clone();
+    let began = Instant::now();
+    loop {
+        let page = look_once(db, &plan, &read, look).await?;
+        match page.reached {
+            // Nothing so far, at little cost: look further before saying so.
+            Some(reached) if page.events.is_empty() && !page.end && began.elapsed() < PATIENCE => {
+                read.after = reached.position;
+                look = look.saturating_mul(FURTHER);
+            }
+            _ => return Ok(page),
+        }
+    }
+}
+
+async fn look_once(db: &Db, plan: &Plan, read: &ReadLog, look: i64) -> Result<LogPage, ReadError> {
+    let meant = plan.is_rough().then_some(&read.filter);
+    let query = || plan.bind(&db.sql, read, row_limit(read.limit), look);
+    let gathered = db.fold(query, || Gather::new(read.limit, meant), Gather::take).await.map_err(fault)?;
+    let Gather { page, looked, more, edge, .. } = gathered;
+    let (events, cut) = complete(db, page, read.limit.bytes).await?;
+    if cut {
+        let reached = events.last().map(mark);
+        return Ok(LogPage { events, reached, end: false });
+    }
+    Ok(match edge {
+        _ if more => LogPage { events, reached: looked, end: false },
+        Some(edge) => LogPage { events, reached: Some(edge.mark), end: !edge.more },
+        None => LogPage { events, reached: looked, end: true },
+    })
+}
+
+/// The events at these positions.
+pub(crate) async fn positions(db: &Db, log: LogId, positions: &[Position]) -> Result<Vec<RecordedEvent>, ReadError> {
+    only_log(log)?;
+    let wanted: Vec<i64> = positions.iter().map(|position| position.as_i64()).collect();
+    let query = || sqlx::query(db.sql.read_positions.clone()).bind(&wanted);
+    let limit = PageLimit { events: usize::MAX, bytes: usize::MAX };
+    let gathered = db.fold(query, || Gather::new(limit, None), Gather::take).await.map_err(fault)?;
+    Ok(complete(db, gathered.page, usize::MAX).await?.0)
+}
+
+/// The position of the last event.
+pub(crate) async fn head(db: &Db) -> Result<Cursor, ReadError> {
+    let rows = db.fetch(|| sqlx::query(db.sql.head.clone())).await.map_err(fault)?;
+    let Some(row) = rows.first() else {
+        return Ok(Cursor::start());
+    };
+    let position = number(row, 0).map_err(|what| damaged(Position::START, what))?;
+    Ok(Cursor::from(at(position)))
+}
+
+/// Fetches the payloads that were left out for their size, as many as the page may hold. Says whether events had to go.
+async fn complete(db: &Db, page: Page, max_bytes: usize) -> Result<(Vec<RecordedEvent>, bool), ReadError> {
+    let (mut events, present) = page.finish()?;
+    if present.is_empty() {
+        return Ok((events, false));
+    }
+    let (mut done, mut bytes, mut fetched_until, mut at_once) = (0, 0, 0, LARGE_AT_FIRST);
+    while done < events.len() && (done == 0 || bytes <= max_bytes) {
+        if !present[done] && done >= fetched_until {
+            let missing = || (done..events.len()).filter(|n| !present[*n]).take(at_once);
+            fetched_until = missing().last().map_or(done, |last| last + 1);
+            let positions: Vec<i64> = missing().map(|n| events[n].position.as_i64()).collect();
+            let size = fetch_payloads(db, &mut events[done..fetched_until], &positions).await?;
+            let average = (size / positions.len().max(1)).max(1);
+            at_once = (max_bytes.saturating_sub(bytes + size) / average).clamp(1, factum::MAX_POSITIONS);
+        }
+        bytes += events[done].size();
+        done += 1;
+    }
+    let cut = done < events.len();
+    events.truncate(done);
+    Ok((events, cut))
+}
+
+/// Puts the payloads of these positions into their events, and says how large they are together.
+async fn fetch_payloads(db: &Db, events: &mut [RecordedEvent], positions: &[i64]) -> Result<usize, ReadError> {
+    let rows = db.fetch(|| sqlx::query(db.sql.payloads.clone()).bind(positions)).await.map_err(fault)?;
+    let payload = |row: &PgRow| Some((at(number(row, 0).ok()?), Bytes::copy_from_slice(bytes(row, 1).ok()??)));
+    let mut found: HashMap<Position, Bytes> = rows.iter().filter_map(payload).collect();
+    let missing = positions.iter().map(|position| at(*position)).find(|position| !found.contains_key(position));
+    if let Some(position) = missing {
+        return Err(damaged(position, "its payload is missing".to_owned()));
+    }
+    let mut size = 0;
+    for event in events {
+        if let Some(payload) = found.remove(&event.position) {
+            size += payload.len();
+            event.payload = payload;
+        }
+    }
+    Ok(size)
+}
+
+fn mark(event: &RecordedEvent) -> Mark {
+    Mark { position: event.position, event: event.id }
+}

@@ -1,0 +1,24 @@
+-- A page of one category, and how far it has looked: the last event that it may look at, and whether there are more.
+-- $1 the position after which to begin, $2 how many at most, $3 how many positions to look at, $4 the category, $5 the last position
+WITH edge AS MATERIALIZED (
+  SELECT last.position, last.id, (
+    SELECT n.position FROM factum.events n WHERE n.position > last.position AND n.position <= $5
+    ORDER BY n.position LIMIT 1
+  ) IS NOT NULL AS more
+  FROM (
+    SELECT position, id FROM factum.events WHERE position > $1 AND position <= least($1 + $3, $5)
+    ORDER BY position DESC LIMIT 1
+  ) last
+)
+SELECT e.position, e.version, e.recorded_at, e.occurred_at, e.id, e.schema_version, e.tenant,
+  e.stream, e.event_type, e.tags, e.metadata, e.payload,
+  edge.position AS edge, edge.id AS edge_id, edge.more
+FROM edge
+-- ANY, where there is but one, and the order by both columns: so that only the index of categories will do.
+LEFT JOIN LATERAL (
+  SELECT position, version, recorded_at, occurred_at, id, schema_version, tenant, stream, event_type, tags, metadata,
+    CASE WHEN pg_column_size(payload) < 2000 AND pg_column_compression(payload) IS NULL THEN payload END AS payload
+  FROM factum.events
+  WHERE category = ANY (ARRAY[$4]) AND position > $1 AND position <= edge.position
+  ORDER BY category, position LIMIT $2
+) e ON true
