@@ -77,7 +77,8 @@ impl Plan {
         let forward = read.direction == Direction::Forward;
         let after = read.after.as_i64();
         let bound = sqlx::query(self.statement(sql, forward)).bind(after).bind(rows);
-        let look = look.min(i64::MAX - after);
+        // Counted from where it begins, which is added to it.
+        let look = if forward { look.min(i64::MAX - after) } else { look };
         let bound = match self {
             Self::All => bound,
             Self::Category(category) => bound.bind(look).bind(category),

@@ -2,15 +2,18 @@
 
 mod common;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use common::{Place, place};
 use factum_conformance::Fixture;
 use factum_postgres::PostgresStore;
 
-async fn fixture(url: String) -> Fixture {
-    let store = PostgresStore::connect(&url).await.unwrap_or_else(|error| panic!("{error}"));
-    Fixture::events_only(Arc::new(store)).with_reopen(move || fixture(url.clone()))
+fn fixture(url: String) -> Pin<Box<dyn Future<Output = Fixture> + Send>> {
+    Box::pin(async move {
+        let store = PostgresStore::connect(&url).await.unwrap_or_else(|error| panic!("{error}"));
+        Fixture::events_only(Arc::new(store)).with_reopen(move || fixture(url.clone()))
+    })
 }
 
 async fn one_database() -> Option<Fixture> {
