@@ -1,5 +1,5 @@
 -- Appends a group: see the function of this name.
-SELECT head, recorded_at, verdicts, found, lasts FROM factum.append_group(
+SELECT head, recorded_at, verdicts, matched, lasts FROM factum.append_group(
   $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
   $27, $28, $29, $30, $31, $32, $33, $34
 )

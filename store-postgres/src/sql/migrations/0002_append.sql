@@ -124,7 +124,7 @@ END $function$;
 -- group (0 where there is none; `w_before` is NULL where no write has one). An append that is bound to what others of the
 -- group do in any other way must not be in it: one whose query they match, or one with the key of another.
 --
--- `verdicts`: 0 holds, 1 a stream was elsewhere, 2 its query matched the event at `found`, 3 its key has an outcome.
+-- `verdicts`: 0 holds, 1 a stream was elsewhere, 2 its query matched the event at `matched`, 3 its key has an outcome.
 -- `lasts`: for each write the version that its stream was at before it.
 CREATE FUNCTION factum.judge(
   w_append integer[], w_stream text[], w_tenant text[], w_condition bigint[], w_events integer[], w_before integer[],
@@ -132,7 +132,7 @@ CREATE FUNCTION factum.judge(
   q_append integer[], q_tenant text[], q_after bigint[],
   i_query integer[], i_categories text[], i_types text[], i_tags text[],
   appends integer,
-  OUT head bigint, OUT recorded_at timestamptz, OUT verdicts smallint[], OUT found bigint[], OUT lasts bigint[],
+  OUT head bigint, OUT recorded_at timestamptz, OUT verdicts smallint[], OUT matched bigint[], OUT lasts bigint[],
   OUT all_hold boolean
 ) LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $function$
 DECLARE
@@ -178,7 +178,7 @@ BEGIN
     END IF;
   END LOOP;
   IF q_append IS NOT NULL THEN
-    found := array_fill(NULL::bigint, ARRAY[appends]);
+    matched := array_fill(NULL::bigint, ARRAY[appends]);
     FOR q IN 1 .. cardinality(q_append) LOOP
       n := q_append[q];
       IF verdicts[n] = 0 AND q_after[q] < head THEN
@@ -188,7 +188,7 @@ BEGIN
         FROM unnest(i_query, i_categories, i_types, i_tags) AS i(query, categories, types, tags) WHERE i.query = q;
         IF match IS NOT NULL THEN
           verdicts[n] := 2;
-          found[n] := match;
+          matched[n] := match;
           all_hold := false;
         END IF;
       END IF;
@@ -249,15 +249,15 @@ CREATE FUNCTION factum.append_group(
   k_append integer[], k_key text[], k_tenant text[], k_fingerprint uuid[], k_refusal text[], k_since timestamptz,
   q_append integer[], q_tenant text[], q_after bigint[],
   i_query integer[], i_categories text[], i_types text[], i_tags text[],
-  OUT head bigint, OUT recorded_at timestamptz, OUT verdicts smallint[], OUT found bigint[], OUT lasts bigint[]
+  OUT head bigint, OUT recorded_at timestamptz, OUT verdicts smallint[], OUT matched bigint[], OUT lasts bigint[]
 ) LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $function$
 DECLARE
   all_hold boolean;
   first_of bigint[];
 BEGIN
   PERFORM pg_advisory_xact_lock(:lock);
-  SELECT j.head, j.recorded_at, j.verdicts, j.found, j.lasts, j.all_hold
-  INTO head, recorded_at, verdicts, found, lasts, all_hold
+  SELECT j.head, j.recorded_at, j.verdicts, j.matched, j.lasts, j.all_hold
+  INTO head, recorded_at, verdicts, matched, lasts, all_hold
   FROM factum.judge(
     w_append, w_stream, w_tenant, w_condition, w_events, w_before, k_append, k_key, k_tenant, k_since,
     q_append, q_tenant, q_after, i_query, i_categories, i_types, i_tags, cardinality(a_events)
