@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// How much further it looks each time.
 const FURTHER: i64 = 8;
 
+/// How many rows are asked for at least where not all that come are meant.
+const ROUGHLY: i64 = 256;
+
 /// How many payloads are fetched at once before it is known how large they are.
 const LARGE_AT_FIRST: usize = 4;
 
@@ -49,6 +52,9 @@ struct Gather<'q> {
     /// Which of the rows are meant; `None` where all are.
     meant: Option<&'q factum::Query>,
     looked: Option<Mark>,
+    /// How many rows came, of how many that were asked for. Where as many came, there may be more.
+    rows: i64,
+    asked: i64,
     /// Whether there are rows beyond the page.
     more: bool,
     /// What the statement says of where it ended, if it does.
@@ -61,9 +67,9 @@ struct Edge {
 }
 
 impl<'q> Gather<'q> {
-    fn new(limit: PageLimit, meant: Option<&'q factum::Query>) -> Self {
+    fn new(limit: PageLimit, asked: i64, meant: Option<&'q factum::Query>) -> Self {
         let page = Page::new(limit.events);
-        Self { page, limit, meant, looked: None, more: false, edge: None }
+        Self { page, limit, meant, looked: None, rows: 0, asked, more: false, edge: None }
     }
 
     fn is_full(&self) -> bool {
@@ -81,10 +87,12 @@ impl<'q> Gather<'q> {
         if matches!(bytes(row, 0), Ok(None)) && row.len() > BESIDE {
             return;
         }
+        self.rows += 1;
         if self.is_full() {
             self.more = true;
             return;
         }
+        self.more = self.rows == self.asked;
         self.page.push(row);
         if let Some(last) = self.page.last() {
             self.looked = Some(mark(last));
@@ -119,7 +127,8 @@ pub(crate) async fn stream(db: &Db, read: &ReadStream) -> Result<StreamPage, Rea
             .bind(after(i64::MAX))
             .bind(row_limit(read.limit)),
     };
-    let gathered = db.fold(query, || Gather::new(read.limit, None), Gather::take).await.map_err(fault)?;
+    let new = || Gather::new(read.limit, row_limit(read.limit), None);
+    let gathered = db.fold(query, new, Gather::take).await.map_err(fault)?;
     let more = gathered.more;
     let (events, cut) = complete(db, gathered.page, read.limit.bytes).await?;
     Ok(StreamPage { events, end: !more && !cut })
@@ -147,8 +156,11 @@ pub(crate) async fn log(db: &Db, read: &ReadLog) -> Result<LogPage, ReadError> {
 
 async fn look_once(db: &Db, plan: &Plan, read: &ReadLog, look: i64) -> Result<LogPage, ReadError> {
     let meant = plan.is_rough().then_some(&read.filter);
-    let query = || plan.bind(&db.sql, read, row_limit(read.limit), look);
-    let gathered = db.fold(query, || Gather::new(read.limit, meant), Gather::take).await.map_err(fault)?;
+    // Of rows that may not be meant a few more, so that a small page does not need many statements.
+    let asked = if plan.is_rough() { row_limit(read.limit).max(ROUGHLY) } else { row_limit(read.limit) };
+    let query = || plan.bind(&db.sql, read, asked, look);
+    let new = || Gather::new(read.limit, asked, meant);
+    let gathered = db.fold(query, new, Gather::take).await.map_err(fault)?;
     let Gather { page, looked, more, edge, .. } = gathered;
     let (events, cut) = complete(db, page, read.limit.bytes).await?;
     if cut {
@@ -168,7 +180,7 @@ pub(crate) async fn positions(db: &Db, log: LogId, positions: &[Position]) -> Re
     let wanted: Vec<i64> = positions.iter().map(|position| position.as_i64()).collect();
     let query = || sqlx::query(db.sql.read_positions.clone()).bind(&wanted);
     let limit = PageLimit { events: usize::MAX, bytes: usize::MAX };
-    let gathered = db.fold(query, || Gather::new(limit, None), Gather::take).await.map_err(fault)?;
+    let gathered = db.fold(query, || Gather::new(limit, i64::MAX, None), Gather::take).await.map_err(fault)?;
     Ok(complete(db, gathered.page, usize::MAX).await?.0)
 }
 
