@@ -41,7 +41,7 @@ impl PostgresStore {
     /// [`AppendError`]. After a conflict the transaction is as it was, but for the lock; after `NotDone` it can only be rolled
     /// back. A transaction that is not READ COMMITTED is refused: it would not see what others have appended.
     pub async fn append_in(&self, transaction: &mut PgConnection, append: Append) -> Result<Appended, AppendError> {
-        append.check(&self.limits)?;
+        self.check_append(&append)?;
         let not_done = |error| AppendError::NotDone(fault(error));
         let persistent = !self.db.behind_pooler();
         let bound = sqlx::query(self.db.sql.bound_silence.clone()).bind(self.append_in_timeout.as_millis().to_string());

@@ -8,8 +8,8 @@ use factum::{Append, AppendError, Appended, Fault, FaultKind};
 use tokio::time::Instant;
 
 use crate::db::Db;
-use crate::error::{fault, is_lost};
-use crate::link::{Backend, Broken, Link, again};
+use crate::error::{fault, is_elsewhere, may_pass, silent};
+use crate::link::{Broken, Link, Lost, again};
 use crate::options::KeyRetention;
 use crate::wake::Ringer;
 
@@ -22,10 +22,13 @@ pub(crate) struct Commits {
     db: Db,
     retention: KeyRetention,
     patience: Duration,
-    /// A position that is known to be recorded: what is looked for after a lost answer stands behind it.
+    /// A position that is known to be recorded.
     head: Arc<AtomicI64>,
     ringer: Ringer,
 }
+
+/// How often a group is sent whose connection is lost each time: something in it may be what ends the server's process.
+const ATTEMPTS: u32 = 3;
 
 impl Commits {
     pub(crate) fn new(
@@ -41,20 +44,18 @@ impl Commits {
     /// Commits a group on a connection, or on a new one, and tells what became of each append. Gives the connection back if it
     /// still is one.
     pub(crate) async fn commit(&self, link: Option<Link>, appends: &[&Append]) -> (Option<Link>, Vec<Done>) {
-        let (link, mut told) = self.try_twice(link, appends).await;
-        let failed =
-            told.iter().flatten().count() == 0 && told.iter().all(|done| matches!(done, Err(error) if shared(error)));
-        if !(failed && appends.len() > 1) {
-            self.remember_head(&told);
-            return (link, told);
-        }
-        tracing::warn!(appends = appends.len(), "a group failed; trying each alone");
-        let mut link = link;
-        for (append, done) in appends.iter().zip(&mut told) {
-            let (next, alone) = self.try_twice(link, std::slice::from_ref(append)).await;
-            link = next;
-            if let Some(alone) = alone.into_iter().next() {
-                *done = alone;
+        let (mut link, mut told) = self.persist(link, appends).await;
+        let failed = told.iter().all(|done| matches!(done, Err(error) if shared(error)));
+        if failed && appends.len() > 1 {
+            tracing::warn!(appends = appends.len(), "a group failed; trying each alone");
+            for (append, done) in appends.iter().zip(&mut told) {
+                let (next, alone) = self.persist(link, std::slice::from_ref(append)).await;
+                link = next;
+                *done = alone.into_iter().next().unwrap_or_else(|| Err(nothing_said()));
+                if link.is_none() && matches!(done, Err(error) if !shared(error)) {
+                    // The server has gone: what the others were told holds, and waiting for it once for each would take long.
+                    break;
+                }
             }
         }
         self.remember_head(&told);
@@ -69,95 +70,146 @@ impl Commits {
         }
     }
 
-    /// What was lost on the way and turns out not to have been recorded is sent once more.
-    async fn try_twice(&self, link: Option<Link>, appends: &[&Append]) -> (Option<Link>, Vec<Done>) {
-        let after = self.head.load(Ordering::Relaxed);
-        let mut link = match link {
-            Some(link) => link,
-            None => match self.open().await {
-                Ok(link) => link,
-                Err(error) => return (None, all(appends, || AppendError::NotDone(again(&error)))),
-            },
+    /// What was lost on the way and turns out not to have been recorded is sent again.
+    async fn persist(&self, link: Option<Link>, appends: &[&Append]) -> (Option<Link>, Vec<Done>) {
+        let mut told = Told::new(appends);
+        let opened = match link {
+            Some(link) => Ok(link),
+            None => self.open(Instant::now() + self.patience).await,
         };
-        let backend = link.backend();
-        let lost = match link.append(&self.db, appends, self.retention).await {
-            Ok(told) => return (Some(link), told),
-            Err(Broken::NotSent(what)) => {
-                return (Some(link), all(appends, || AppendError::NotDone(Fault::new(what.kind(), what.to_string()))));
-            }
-            Err(Broken::NotDone(error)) => return (Some(link), all(appends, || AppendError::NotDone(again(&error)))),
-            Err(Broken::Lost(error)) => error,
+        let mut link = match opened {
+            Ok(link) => link,
+            Err(error) => return (None, told.rest(|| AppendError::NotDone(again(&error)))),
         };
-        drop(link);
-        tracing::warn!(error = %lost, appends = appends.len(), "the connection was lost during an append; asking what became of it");
-        let (mut link, found) = match self.ask(backend, appends, after).await {
-            Ok(asked) => asked,
-            Err(unknown) => {
-                let what = format!("{unknown}, after: {lost}");
-                return (None, all(appends, || AppendError::Unknown(Fault::new(FaultKind::Unavailable, what.clone()))));
-            }
-        };
-        let missing: Vec<&Append> =
-            appends.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(append, _)| *append).collect();
-        let mut second = if missing.is_empty() {
-            Vec::new()
-        } else if backend.is_none() {
-            // Behind a pooler what was sent may still be on its way.
-            all(&missing, || AppendError::Unknown(again(&lost)))
-        } else {
-            match link.append(&self.db, &missing, self.retention).await {
-                Ok(told) => told,
-                Err(Broken::NotSent(what)) => {
-                    all(&missing, || AppendError::NotDone(Fault::new(what.kind(), what.to_string())))
+        for attempt in 1..=ATTEMPTS {
+            let error = match link.append(&self.db, &told.missing(), self.retention).await {
+                Ok(answers) => {
+                    told.fill(answers.into_iter().map(Some));
+                    return (Some(link), told.rest(nothing_said));
                 }
-                Err(Broken::NotDone(error)) => all(&missing, || AppendError::NotDone(again(&error))),
-                Err(Broken::Lost(error)) => all(&missing, || AppendError::Unknown(again(&error))),
+                Err(Broken::NotSent(what)) => {
+                    let rest = told.rest(|| AppendError::NotDone(Fault::new(what.kind(), what.to_string())));
+                    return (Some(link), rest);
+                }
+                Err(Broken::NotDone(error)) => {
+                    let stays = !is_elsewhere(&error);
+                    return (stays.then_some(link), told.rest(|| AppendError::NotDone(again(&error))));
+                }
+                Err(Broken::Lost(error)) => error,
+            };
+            let lost = link.lost();
+            tracing::warn!(%error, appends = appends.len(), attempt, "the connection was lost during an append; asking what became of it");
+            let found = match self.ask(lost, &told.missing()).await {
+                Ok((next, found)) => {
+                    link = next;
+                    found
+                }
+                Err(unknown) => {
+                    let what = format!("{unknown}, after: {}", again(&error));
+                    return (
+                        None,
+                        told.rest(|| AppendError::Unknown(Fault::new(FaultKind::Unavailable, what.clone()))),
+                    );
+                }
+            };
+            told.fill(found.into_iter().map(|found| found.map(Ok)));
+            if told.missing().is_empty() {
+                break;
             }
-        };
-        let mut second = second.drain(..);
-        let told = found.into_iter().map(|found| match found {
-            Some(appended) => Ok(appended),
-            None => second.next().unwrap_or_else(|| Err(AppendError::Unknown(again(&lost)))),
-        });
-        (Some(link), told.collect())
-    }
-
-    async fn ask(
-        &self,
-        backend: Option<Backend>,
-        appends: &[&Append],
-        after: i64,
-    ) -> Result<(Link, Vec<Option<Appended>>), Fault> {
-        let mut link = self.open().await.map_err(fault)?;
-        if let Some(backend) = backend {
-            link.lay_to_rest(&self.db, backend).await?;
+            if !lost.is_known() {
+                // What was sent may still be on its way.
+                return (Some(link), told.rest(|| AppendError::Unknown(again(&error))));
+            }
+            if attempt == ATTEMPTS || is_silence(&error) {
+                return (Some(link), told.rest(|| AppendError::NotDone(again(&error))));
+            }
         }
-        let found = Link::find(&self.db, appends, after, self.retention).await?;
-        Ok((link, found))
+        (Some(link), told.rest(nothing_said))
     }
 
-    /// A new connection, tried for until patience ends: a server that restarts is back in a moment.
-    async fn open(&self) -> Result<Link, sqlx::Error> {
+    /// Sees to it that nothing more comes of what a lost connection was sent, and finds what has come of it.
+    async fn ask(&self, lost: Lost, appends: &[&Append]) -> Result<(Link, Vec<Option<Appended>>), Fault> {
         let end = Instant::now() + self.patience;
-        let mut wait = Duration::from_millis(10);
         loop {
-            let opened = tokio::time::timeout_at(end, Link::open(&self.db)).await;
-            match opened.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
-                Err(error) if is_lost(&error) && Instant::now() + wait < end => {
-                    tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-                    wait = (wait * 2).min(Duration::from_millis(500));
+            match self.ask_once(lost, appends, end).await {
+                Err(fault) if fault.is_transient() && Instant::now() < end => {
+                    tracing::debug!(%fault, "asking again what became of an append");
+                    tokio::time::sleep(Duration::from_millis(10)).await;
                 }
                 other => return other,
             }
         }
     }
+
+    async fn ask_once(
+        &self,
+        lost: Lost,
+        appends: &[&Append],
+        end: Instant,
+    ) -> Result<(Link, Vec<Option<Appended>>), Fault> {
+        let mut link = self.open(end).await.map_err(fault)?;
+        link.lay_to_rest(&self.db, lost).await?;
+        let found = link.find(&self.db, lost, appends, self.retention).await?;
+        if found.iter().any(Option::is_some) {
+            link.settle(&self.db).await?;
+        }
+        Ok((link, found))
+    }
+
+    /// A new connection, tried for until patience ends: a server that restarts is back in a moment.
+    async fn open(&self, end: Instant) -> Result<Link, sqlx::Error> {
+        let mut wait = Duration::from_millis(10);
+        let mut before = None;
+        loop {
+            match tokio::time::timeout_at(end, Link::open(&self.db)).await {
+                Ok(Err(error)) if may_pass(&error) && Instant::now() + wait < end => before = Some(error),
+                Ok(other) => return other,
+                Err(_) => return Err(before.unwrap_or_else(silent)),
+            }
+            tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            wait = (wait * 2).min(Duration::from_millis(500));
+        }
+    }
+}
+
+/// What is known so far of each append of a group.
+struct Told<'a> {
+    appends: &'a [&'a Append],
+    told: Vec<Option<Done>>,
+}
+
+impl<'a> Told<'a> {
+    fn new(appends: &'a [&'a Append]) -> Self {
+        Self { appends, told: appends.iter().map(|_| None).collect() }
+    }
+
+    /// Those of which nothing is known.
+    fn missing(&self) -> Vec<&'a Append> {
+        let both = self.appends.iter().zip(&self.told);
+        both.filter(|(_, told)| told.is_none()).map(|(append, _)| *append).collect()
+    }
+
+    /// What became of those that were missing, in their order.
+    fn fill(&mut self, said: impl Iterator<Item = Option<Done>>) {
+        self.told.iter_mut().filter(|told| told.is_none()).zip(said).for_each(|(told, said)| *told = said);
+    }
+
+    /// The answers; those that are still missing get this error.
+    fn rest(self, error: impl Fn() -> AppendError) -> Vec<Done> {
+        self.told.into_iter().map(|told| told.unwrap_or_else(|| Err(error()))).collect()
+    }
+}
+
+fn nothing_said() -> AppendError {
+    AppendError::Unknown(Fault::new(FaultKind::Corrupt, "the server did not say what became of an append"))
+}
+
+/// Whether the server was waited for in vain: then it is not waited for again.
+fn is_silence(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
 }
 
 /// Whether it may be nobody's fault: then each may do better alone.
 fn shared(error: &AppendError) -> bool {
     matches!(error, AppendError::NotDone(fault) if matches!(fault.kind(), FaultKind::Full | FaultKind::Other | FaultKind::Corrupt))
-}
-
-fn all(appends: &[&Append], error: impl Fn() -> AppendError) -> Vec<Done> {
-    appends.iter().map(|_| Err(error())).collect()
 }

@@ -19,6 +19,9 @@ use crate::options::KeyRetention;
 /// From how many events on an append goes by COPY. Measured: `append-batch-100` and `append-batch-5000` of the benches.
 pub(crate) const COPY_EVENTS: usize = 1_000;
 
+/// How many statements that is, of those that may take long: one that judges, COPY, tags.
+pub(crate) const STATEMENTS: u32 = 3;
+
 /// Appends by COPY. One transaction of its own.
 pub(crate) async fn append(
     conn: &mut PgConnection,

@@ -1,7 +1,9 @@
 //! The connections of a store.
 
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgRow};
@@ -16,13 +18,21 @@ use crate::sql::{Schema, Statements};
 pub(crate) type Bound<'q> = Query<'q, Postgres, PgArguments>;
 
 /// How the connections of a store are made, and those that it shares for reading and for read models.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Db {
     pub(crate) pool: PgPool,
     pub(crate) sql: Arc<Statements>,
     pub(crate) schema: Schema,
     connect: PgConnectOptions,
     pooler: bool,
+    statement_timeout: Duration,
+}
+
+impl fmt::Debug for Db {
+    /// Without the password, which the options for connecting hold.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Db").field("schema", &self.schema.name()).field("pool", &self.pool).finish_non_exhaustive()
+    }
 }
 
 impl Db {
@@ -39,7 +49,8 @@ impl Db {
             .test_before_acquire(false)
             .connect_lazy_with(connect.clone());
         let sql = Arc::new(Statements::new(&schema));
-        Ok(Self { pool, sql, schema, connect, pooler: options.transaction_pooler })
+        let (pooler, statement_timeout) = (options.transaction_pooler, options.statement_timeout);
+        Ok(Self { pool, sql, schema, connect, pooler, statement_timeout })
     }
 
     /// A connection of its own.
@@ -52,6 +63,13 @@ impl Db {
         let timeout = self.pool.options().get_acquire_timeout();
         let pool = PgPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
         pool.acquire_timeout(timeout).connect_lazy_with(self.connect.clone())
+    }
+
+    /// After what time a server is given up that does not answer so many statements: it would have ended each by then. `None`
+    /// where it may take forever.
+    pub(crate) fn silence(&self, statements: u32) -> Option<Duration> {
+        let ends = self.statement_timeout != Duration::ZERO;
+        ends.then(|| self.statement_timeout.saturating_mul(statements).saturating_add(GRACE))
     }
 
     /// Whether a pooler hands out connections by transaction: then nothing that belongs to a session may be used.
@@ -154,6 +172,9 @@ impl Db {
     }
 }
 
+/// How much longer than the server takes its answer may take.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// Whatever the defaults of the role and of the database are.
 pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
@@ -176,7 +197,9 @@ fn connect_options(url: &str, options: &PostgresOptions) -> Result<PgConnectOpti
         return Ok(parsed.statement_cache_capacity(0));
     }
     // What the service relies on is not left to the settings of a role or of a database.
+    let read_only = if options.read_only { "on" } else { "off" };
     let settings = [
+        ("default_transaction_read_only", read_only.to_owned()),
         ("synchronous_commit", "on".to_owned()),
         ("default_transaction_isolation", "read committed".to_owned()),
         ("statement_timeout", options.statement_timeout.as_millis().to_string()),

@@ -1,6 +1,8 @@
 //! Why a store could not be connected to, and what PostgreSQL's errors mean to callers of the ports.
 
 use factum::{Fault, FaultKind};
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use thiserror::Error;
 
 /// Why a store could not be connected to, set up or checked.
@@ -25,7 +27,8 @@ pub enum ConnectError {
     Unreachable(#[source] Fault),
     /// There is no store, or an older one than this release needs.
     #[error(
-        "the store in schema {schema} is at migration {found} and this release needs {needed}; run its migrations first"
+        "the store in schema {schema} is at migration {found} and this release needs {needed}; run its migrations \
+         (PostgresOptions::migrate) with a role that may change tables"
     )]
     NotMigrated {
         /// The schema.
@@ -46,6 +49,17 @@ pub enum ConnectError {
         known: i32,
         /// The migration that a release must know to use it.
         needed: i32,
+    },
+    /// The server is a read replica, and the store was not to be opened for reading only.
+    #[error("the server is a read replica, where nothing can be appended; connect to the primary, or with read_only()")]
+    Replica,
+    /// The name of a role cannot be one.
+    #[error(
+        "{role:?} cannot be a role: at most 63 bytes, no NUL, not beginning with pg_; choose a shorter role_prefix"
+    )]
+    Role {
+        /// The name that it would have.
+        role: String,
     },
     /// The database does not store texts as UTF-8.
     #[error("the database has the encoding {encoding}; create it with ENCODING 'UTF8'")]
@@ -92,7 +106,8 @@ pub(crate) fn explain(error: &sqlx::Error) -> (FaultKind, String) {
         sqlx::Error::Tls(source) => (FaultKind::Unavailable, format!("no TLS connection: {source}")),
         sqlx::Error::PoolTimedOut => (
             FaultKind::Unavailable,
-            "no connection to the database was free in time; allow more connections, or fewer callers at once"
+            "no connection to the database could be had in time: the server is away, or all are in use; then allow more, \
+             or fewer callers at once"
                 .to_owned(),
         ),
         sqlx::Error::PoolClosed => (FaultKind::Closed, "the store is closed".to_owned()),
@@ -115,6 +130,7 @@ fn by_code(code: &str) -> (FaultKind, Option<&'static str>) {
             (FaultKind::Corrupt, Some("look at the server's log, and at what else writes here"))
         }
         "57014" => (FaultKind::Unavailable, Some("it took longer than the statement timeout, or was cancelled")),
+        "25P03" | "25P04" | "57P05" => (FaultKind::Unavailable, Some("the transaction was left alone for too long")),
         "55P03" => (FaultKind::Unavailable, Some("somebody holds the lock for long; see pg_locks")),
         "FA001" => (FaultKind::Other, Some("append in READ COMMITTED")),
         _ if ["08", "53", "57", "40", "58"].iter().any(|class| code.starts_with(class)) => {
@@ -125,13 +141,41 @@ fn by_code(code: &str) -> (FaultKind, Option<&'static str>) {
 }
 
 /// Whether the connection is gone, so that nobody knows what became of the last statement on it.
+///
+/// A FATAL or PANIC says so whatever its code: a server that cannot write its log to a full disk says `53100`, and what it had
+/// written of a commit may yet count when it recovers.
 pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(said) => {
             let code = said.code().unwrap_or_default();
-            code.starts_with("08") || ["57P01", "57P02", "57P03", "57P05"].contains(&&*code)
+            let ended = said
+                .try_downcast_ref::<PgDatabaseError>()
+                .is_some_and(|said| matches!(said.severity(), PgSeverity::Fatal | PgSeverity::Panic));
+            let goes = code.starts_with("08") || ["57P01", "57P02", "57P03", "57P05"].contains(&&*code);
+            goes || (ended && !is_refusal(&code))
         }
         _ => false,
     }
+}
+
+/// What is only said to who connects: wrong password, no such database, too many connections.
+fn is_refusal(code: &str) -> bool {
+    code.starts_with("28") || code.starts_with("3D") || code == "53300"
+}
+
+/// Whether connecting may go well in a moment: the server is down, begins, ends, or has no connection left.
+pub(crate) fn may_pass(error: &sqlx::Error) -> bool {
+    let full = |said: &dyn DatabaseError| said.code().is_some_and(|code| code == "53300");
+    is_lost(error) || matches!(error, sqlx::Error::Database(said) if full(&**said))
+}
+
+/// Whether another connection may do better: this server takes no writes, and the primary may be elsewhere by now.
+pub(crate) fn is_elsewhere(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(said) if said.code().is_some_and(|code| code == "25006"))
+}
+
+/// The server did not answer in time.
+pub(crate) fn silent() -> sqlx::Error {
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the server did not answer in time"))
 }

@@ -36,15 +36,7 @@ pub(crate) async fn find(db: &Db, key: &Key, since: DateTime<Utc>) -> Result<Opt
     remembered(row, &written).map(Some)
 }
 
-/// The outcome under the key of an append.
-pub(crate) async fn find_of(db: &Db, append: &Append, since: DateTime<Utc>) -> Result<Option<Remembered>, Fault> {
-    match &append.keyed {
-        Some(keyed) => find(db, &keyed.key, since).await,
-        None => Ok(None),
-    }
-}
-
-/// [`find_of`] as a transaction sees it.
+/// The outcome under the key of an append, as a transaction sees it.
 pub(crate) async fn find_on(
     conn: &mut PgConnection,
     db: &Db,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::append::{Answer, accepted, answer_one, answers, as_one, at, bind_one, version_of};
 use crate::copy::{self, COPY_EVENTS};
 use crate::db::{BEGIN, Bound, Db};
-use crate::error::{explain, fault};
+use crate::error::{explain, fault, silent};
 use crate::group::{Columns, Judged, tenant_of};
 use crate::keys;
 use crate::options::KeyRetention;
@@ -20,14 +20,30 @@ use crate::options::KeyRetention;
 #[derive(Debug)]
 pub(crate) struct Link {
     conn: PgConnection,
+    end: Lost,
+}
+
+/// What is known of the other end of a connection that was lost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lost {
     backend: Option<Backend>,
+    /// A position that was recorded before anything that was not answered. It is of this connection: another server, that a
+    /// failover leads to, may have lost what was known of the one before.
+    after: i64,
 }
 
 /// A process of the server, told from later ones with the same number by when it began.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Backend {
+struct Backend {
     pid: i32,
     began: DateTime<Utc>,
+}
+
+impl Lost {
+    /// Whether it can be seen to that nothing more comes of it.
+    pub(crate) fn is_known(&self) -> bool {
+        self.backend.is_some()
+    }
 }
 
 /// Why a group got no answer.
@@ -53,18 +69,20 @@ impl From<sqlx::Error> for Broken {
 impl Link {
     pub(crate) async fn open(db: &Db) -> Result<Self, sqlx::Error> {
         let mut conn = db.connect().await?;
-        let backend = match db.behind_pooler() {
-            true => None,
-            false => {
-                let row = sqlx::query(db.sql.backend.clone()).fetch_one(&mut conn).await?;
-                Some(Backend { pid: row.try_get(0)?, began: row.try_get(1)? })
-            }
-        };
-        Ok(Self { conn, backend })
+        let mut transaction = conn.begin_with(BEGIN).await?;
+        let row = sqlx::query(db.sql.backend.clone()).persistent(false).fetch_one(&mut *transaction).await?;
+        let began: Option<DateTime<Utc>> = row.try_get(1)?;
+        let pid = row.try_get(0)?;
+        // Behind a pooler the next transaction may be another process's.
+        let backend = began.filter(|_| !db.behind_pooler()).map(|began| Backend { pid, began });
+        let end = Lost { backend, after: row.try_get(2)? };
+        transaction.commit().await?;
+        Ok(Self { conn, end })
     }
 
-    pub(crate) fn backend(&self) -> Option<Backend> {
-        self.backend
+    /// What is known of it now that it is lost.
+    pub(crate) fn lost(self) -> Lost {
+        self.end
     }
 
     pub(crate) async fn close(self) {
@@ -79,31 +97,40 @@ impl Link {
         appends: &[&Append],
         retention: KeyRetention,
     ) -> Result<Vec<Result<Appended, AppendError>>, Broken> {
+        let silence = db.silence(if by_copy(appends) { copy::STATEMENTS } else { 1 });
+        let sent = self.send(db, appends, retention);
+        // The server ends what takes too long. One that is not heard of at all has to be given up.
+        let answers = match silence {
+            Some(silence) => tokio::time::timeout(silence, sent).await.map_err(|_| Broken::Lost(silent()))??,
+            None => sent.await?,
+        };
+        let mut told = Vec::with_capacity(appends.len());
+        for (append, answer) in appends.iter().zip(answers) {
+            let done = self.tell(db, append, answer, retention).await;
+            if let Ok(appended) = &done {
+                self.end.after = self.end.after.max(appended.cursor.get(factum::LogId::FIRST).as_i64());
+            }
+            told.push(done);
+        }
+        Ok(told)
+    }
+
+    async fn send(&mut self, db: &Db, appends: &[&Append], retention: KeyRetention) -> Result<Vec<Answer>, Broken> {
         if let [append] = appends
             && let Some((stream, condition, event)) = as_one(append)
         {
             let bound = bind_one(db.sql.append_one.clone(), stream, condition, event).map_err(Broken::NotSent)?;
             let row = self.run(db, bound).await?;
-            return match answer_one(&row, stream, condition)? {
-                Answer::Done(appended) => Ok(vec![Ok(appended)]),
-                Answer::Refused(error) => Ok(vec![Err(error)]),
-                Answer::Known | Answer::Matched(_) => Ok(Vec::new()),
-            };
+            return Ok(vec![answer_one(&row, stream, condition)?]);
         }
         if let [append] = appends
-            && append.events() >= COPY_EVENTS
+            && by_copy(appends)
         {
-            let answer = copy::append(&mut self.conn, db, append, retention).await?;
-            return Ok(vec![self.tell(db, append, answer, retention).await]);
+            return Ok(vec![copy::append(&mut self.conn, db, append, retention).await?]);
         }
         let columns = Columns::of(appends.iter().copied()).map_err(Broken::NotSent)?;
         let row = self.run(db, columns.bind(db.sql.append_group.clone(), keys::since(retention))).await?;
-        let judged = Judged::of(&row)?;
-        let mut told = Vec::with_capacity(appends.len());
-        for (append, answer) in appends.iter().zip(answers(appends.iter().copied(), &judged)) {
-            told.push(self.tell(db, append, answer, retention).await);
-        }
-        Ok(told)
+        Ok(answers(appends.iter().copied(), &Judged::of(&row)?))
     }
 
     /// One statement that is a transaction, in one round trip unless a pooler is in between.
@@ -127,7 +154,7 @@ impl Link {
         match answer {
             Answer::Done(appended) => Ok(appended),
             Answer::Refused(error) => Err(error),
-            Answer::Known => known(append, keys::find_of(db, append, keys::since(retention)).await),
+            Answer::Known => known(append, self.outcome(db, append, retention).await),
             Answer::Matched(position) => match self.conn.begin_with(BEGIN).await {
                 Ok(mut transaction) => Err(conflicting(&mut transaction, db, append, position).await),
                 Err(error) => Err(AppendError::NotDone(fault(error))),
@@ -135,11 +162,23 @@ impl Link {
         }
     }
 
+    /// The outcome under the key of an append. On this connection: those that are shared may all be in use.
+    async fn outcome(
+        &mut self,
+        db: &Db,
+        append: &Append,
+        retention: KeyRetention,
+    ) -> Result<Option<Remembered>, Fault> {
+        let mut transaction = self.conn.begin_with(BEGIN).await.map_err(fault)?;
+        keys::find_on(&mut transaction, db, append, keys::since(retention)).await
+    }
+
     /// Sees to it that a lost process of the server does nothing any more: what it was sent may still wait for the lock.
     ///
     /// # Errors
     /// Where it cannot be told that it has ended.
-    pub(crate) async fn lay_to_rest(&mut self, db: &Db, backend: Backend) -> Result<(), Fault> {
+    pub(crate) async fn lay_to_rest(&mut self, db: &Db, lost: Lost) -> Result<(), Fault> {
+        let Some(backend) = lost.backend else { return Ok(()) };
         for wait in 0..LOOKS {
             let bound = sqlx::query(db.sql.end_backend.clone()).bind(backend.pid).bind(backend.began);
             let rows = bound.fetch_all(&mut self.conn).await.map_err(fault)?;
@@ -152,17 +191,19 @@ impl Link {
         Err(Fault::new(FaultKind::Unavailable, what))
     }
 
-    /// Which of these appends were recorded, looked for by their first event after a position, or by their key.
+    /// Which of these appends were recorded, looked for by their first event, or by their key.
     pub(crate) async fn find(
+        &mut self,
         db: &Db,
+        lost: Lost,
         appends: &[&Append],
-        after: i64,
         retention: KeyRetention,
     ) -> Result<Vec<Option<Appended>>, Fault> {
+        let mut transaction = self.conn.begin_with(BEGIN).await.map_err(fault)?;
         let ids = appends.iter().filter_map(|append| first_id(append)).collect::<Vec<Uuid>>();
-        let rows = db.fetch(|| sqlx::query(db.sql.find_events.clone()).bind(after).bind(&ids)).await.map_err(fault)?;
+        let bound = sqlx::query(db.sql.find_events.clone()).bind(lost.after).bind(&ids).persistent(false);
         let mut firsts = std::collections::HashMap::new();
-        for row in &rows {
+        for row in &bound.fetch_all(&mut *transaction).await.map_err(fault)? {
             let id: Uuid = row.try_get(0).map_err(fault)?;
             firsts.insert(id, row.try_get::<i64, _>(1).map_err(fault)?);
         }
@@ -170,26 +211,43 @@ impl Link {
         for append in appends {
             found.push(match (first_id(append), &append.keyed) {
                 (Some(id), _) => match firsts.get(&id) {
-                    Some(first) => Some(Self::recorded_from(db, *first, append).await?),
+                    Some(first) => Some(recorded_from(&mut transaction, db, *first, append).await?),
                     None => None,
                 },
-                (None, Some(keyed)) => keys::find_of(db, append, keys::since(retention))
+                (None, Some(keyed)) => keys::find_on(&mut transaction, db, append, keys::since(retention))
                     .await?
                     .filter(|known| known.fingerprint == keyed.fingerprint)
                     .map(|known| Appended::new(known.outcome, false)),
                 (None, None) => None,
             });
         }
+        transaction.commit().await.map_err(fault)?;
         Ok(found)
     }
 
-    /// The outcome of an append whose events begin at this position.
-    async fn recorded_from(db: &Db, first: i64, append: &Append) -> Result<Appended, Fault> {
-        let last = first + crate::columns::column(append.events() as u64) - 1;
-        let rows = db.fetch(|| sqlx::query(db.sql.written.clone()).bind(first).bind(last)).await.map_err(fault)?;
-        let (recorded_at, versions) = keys::written(&rows)?;
-        Ok(accepted(first, last, recorded_at, versions))
+    /// Sees to it that what was found is where an answer promises it to be: whoever lost its connection while it waited for a
+    /// standby has committed, and the standby may not have it.
+    pub(crate) async fn settle(&mut self, db: &Db) -> Result<(), Fault> {
+        let bound = sqlx::query(db.sql.settle.clone());
+        let settled = self.run(db, bound);
+        let row = match db.silence(1) {
+            Some(silence) => tokio::time::timeout(silence, settled).await.unwrap_or_else(|_| Err(silent())),
+            None => settled.await,
+        };
+        row.map(drop).map_err(fault)
     }
+}
+
+fn by_copy(appends: &[&Append]) -> bool {
+    matches!(appends, [append] if append.events() >= COPY_EVENTS)
+}
+
+/// The outcome of an append whose events begin at this position.
+async fn recorded_from(conn: &mut PgConnection, db: &Db, first: i64, append: &Append) -> Result<Appended, Fault> {
+    let last = first + crate::columns::column(append.events() as u64) - 1;
+    let bound = sqlx::query(db.sql.written.clone()).bind(first).bind(last).persistent(false);
+    let (recorded_at, versions) = keys::written(&bound.fetch_all(conn).await.map_err(fault)?)?;
+    Ok(accepted(first, last, recorded_at, versions))
 }
 
 /// How often the end of a lost process is looked for, with waits of 1, 2, 4 ... 256 ms in between: about 5 seconds.

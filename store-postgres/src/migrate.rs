@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection, Row};
+use sqlx::{AssertSqlSafe, Connection, Postgres, Row, Transaction};
 
 use crate::db::{BEGIN, connect_once};
 use crate::error::{ConnectError, fault};
 use crate::options::PostgresOptions;
+use crate::roles;
 use crate::sql::Schema;
 
 struct Migration {
@@ -44,6 +45,8 @@ pub(crate) struct Look {
     pub(crate) number: i32,
     pub(crate) min_reader: i32,
     pub(crate) min_writer: i32,
+    /// Whether the server is a standby.
+    pub(crate) replica: bool,
 }
 
 pub(crate) async fn migrate(url: &str, options: &PostgresOptions) -> Result<(), ConnectError> {
@@ -51,13 +54,11 @@ pub(crate) async fn migrate(url: &str, options: &PostgresOptions) -> Result<(), 
     let schema = schema.ok_or_else(|| ConnectError::Schema { schema: options.schema.clone() })?;
     let mut conn = connect_once(url, options).await?;
     require_utf8(&mut conn).await?;
-    let mut transaction = conn.begin_with(BEGIN).await.map_err(fault)?;
-    // A migration may take longer than a statement of a service.
-    sqlx::raw_sql("SET LOCAL statement_timeout = 0").execute(&mut *transaction).await.map_err(fault)?;
-    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(schema.order_lock() ^ 1);
-    lock.persistent(false).execute(&mut *transaction).await.map_err(fault)?;
+    let mut transaction = begin(&mut conn, &schema).await?;
     let done = done(&mut transaction, &schema).await?;
-    for migration in MIGRATIONS.iter().filter(|migration| !done.contains(&migration.number)) {
+    let roles = roles::act_as_owner(&mut transaction, &schema, options).await?;
+    let missing = || MIGRATIONS.iter().filter(|migration| !done.contains(&migration.number));
+    for migration in missing() {
         run(&mut transaction, &schema, migration).await.map_err(|error| ConnectError::Migration {
             schema: schema.name().to_owned(),
             number: migration.number,
@@ -66,8 +67,23 @@ pub(crate) async fn migrate(url: &str, options: &PostgresOptions) -> Result<(), 
         })?;
         tracing::info!(schema = schema.name(), migration = migration.name, "migrated a store");
     }
+    if let Some(roles) = roles.filter(|_| missing().next().is_some()) {
+        roles.grant(&mut transaction, &schema).await?;
+    }
     transaction.commit().await.map_err(fault)?;
     Ok(conn.close().await.map_err(fault)?)
+}
+
+/// A transaction that nobody else runs on this schema, and that may take longer than a statement of a service.
+pub(crate) async fn begin<'c>(
+    conn: &'c mut PgConnection,
+    schema: &Schema,
+) -> Result<Transaction<'c, Postgres>, ConnectError> {
+    let mut transaction = conn.begin_with(BEGIN).await.map_err(fault)?;
+    sqlx::raw_sql("SET LOCAL statement_timeout = 0").execute(&mut *transaction).await.map_err(fault)?;
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(schema.order_lock() ^ 1);
+    lock.persistent(false).execute(&mut *transaction).await.map_err(fault)?;
+    Ok(transaction)
 }
 
 /// The numbers of the migrations that were run; makes the list of them where there is none.
@@ -123,6 +139,7 @@ pub(crate) async fn check(conn: &mut PgConnection, schema: &Schema, read_only: b
         min_reader: row.try_get(1).map_err(fault)?,
         min_writer: row.try_get(2).map_err(fault)?,
         number: row.try_get::<Option<i32>, _>(3).map_err(fault)?.unwrap_or(0),
+        replica: row.try_get(4).map_err(fault)?,
     };
     if look.number < KNOWN {
         return Err(missing(look.number));

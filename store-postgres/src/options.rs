@@ -13,7 +13,7 @@ pub enum KeyRetention {
     /// As long as the store lives.
     #[default]
     Forever,
-    /// For this long after it was recorded; then the key is as good as new.
+    /// For this long after it was recorded; then the key is as good as new, and deleted about a minute later.
     For(Duration),
 }
 
@@ -45,6 +45,7 @@ pub struct PostgresOptions {
     pub(crate) transaction_pooler: bool,
     pub(crate) read_only: bool,
     pub(crate) application_name: String,
+    pub(crate) role_prefix: Option<String>,
 }
 
 impl Default for PostgresOptions {
@@ -64,6 +65,7 @@ impl Default for PostgresOptions {
             transaction_pooler: false,
             read_only: false,
             application_name: "factum".to_owned(),
+            role_prefix: None,
         }
     }
 }
@@ -157,7 +159,7 @@ impl PostgresOptions {
         self
     }
 
-    /// Writes nothing, and takes a server that is a read replica.
+    /// Writes nothing, and takes a server that is a read replica, which is otherwise refused.
     #[must_use]
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
@@ -168,6 +170,14 @@ impl PostgresOptions {
     #[must_use]
     pub fn application_name(mut self, name: impl Into<String>) -> Self {
         self.application_name = name.into();
+        self
+    }
+
+    /// What the names of the [roles](Self::create_roles) begin with (the name of the schema by default). Roles belong to the
+    /// whole server: two databases whose stores are in schemas of one name share them unless this tells them apart.
+    #[must_use]
+    pub fn role_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.role_prefix = Some(prefix.into());
         self
     }
 
@@ -189,6 +199,26 @@ impl PostgresOptions {
     /// [`ConnectError`]; then nothing has changed.
     pub async fn migrate(&self, url: &str) -> Result<(), ConnectError> {
         crate::migrate::migrate(url, self).await
+    }
+
+    /// Makes four roles that nobody can log in as, to be granted to those who can, with the least that each needs: for the schema
+    /// `factum` these are
+    ///
+    /// - `factum_owner`, to whom schema, tables and functions belong from now on: may migrate;
+    /// - `factum_writer`: may append, and save snapshots;
+    /// - `factum_projector`: may read the log, and write read models;
+    /// - `factum_reader`: may read everything and change nothing.
+    ///
+    /// A service that needs more than one is granted more than one. Nobody else may do anything with the store any more, but
+    /// superusers. May be run again at any time, and gives the roles what they have here and nothing else.
+    /// [`migrate`](Self::migrate) does so by itself for what a new migration adds.
+    ///
+    /// Needs a store that was migrated, and whoever owns it with the right to create roles, or a superuser.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; then nothing has changed.
+    pub async fn create_roles(&self, url: &str) -> Result<(), ConnectError> {
+        crate::roles::create(url, self).await
     }
 
     /// Whether the store is there and fits this release, without changing anything: what a deployment asks before it starts.

@@ -11,7 +11,7 @@ pub(crate) struct Schema {
 }
 
 /// The longest name that PostgreSQL takes without cutting it.
-const MAX_IDENTIFIER: usize = 63;
+pub(crate) const MAX_IDENTIFIER: usize = 63;
 
 impl Schema {
     /// `None` where it is empty, holds a NUL, is longer than 63 bytes, or is one of the database's own.
@@ -92,6 +92,7 @@ statements! {
     find_key,
     fixed_index,
     forget_checkpoints,
+    forget_keys,
     generations,
     get_documents,
     head,
@@ -132,6 +133,7 @@ statements! {
     scan_log_backward,
     scan_log_forward,
     set_generation_state,
+    settle,
     sweep,
     tables_of,
     written,

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use factum::{
-    Append, AppendError, Appended, Capabilities, CloseError, Cursor, EventStore, Key, Limits, LogId, LogPage, Position,
-    ReadError, ReadLog, ReadStream, RecordedEvent, Remembered, SnapshotStore, StoreId, StreamPage, Wakeups,
+    Append, AppendError, Appended, Capabilities, CloseError, Cursor, EventStore, Fault, FaultKind, Key, Limits, LogId,
+    LogPage, Position, ReadError, ReadLog, ReadStream, RecordedEvent, Remembered, SnapshotStore, StoreId, StreamPage,
+    Wakeups,
 };
 use sqlx::Connection;
 
@@ -15,6 +16,7 @@ use crate::ahead::Ahead;
 use crate::commit::Commits;
 use crate::db::{Db, connect_once};
 use crate::error::{ConnectError, fault};
+use crate::forget::{self, Forgetting};
 use crate::link::Link;
 use crate::options::{KeyRetention, PostgresOptions};
 use crate::sweep::Sweeper;
@@ -30,11 +32,12 @@ pub struct PostgresStore {
     pub(crate) limits: Limits,
     pub(crate) retention: KeyRetention,
     pub(crate) append_in_timeout: Duration,
+    read_only: bool,
     pub(crate) writer: Writer,
-    pub(crate) head: Arc<AtomicI64>,
     pub(crate) sweeper: Sweeper,
     wake: Wake,
     ahead: Ahead,
+    _forgetting: Option<Forgetting>,
 }
 
 impl PostgresStore {
@@ -59,13 +62,17 @@ impl PostgresStore {
         let db = Db::new(url, options)?;
         let mut conn = connect_once(url, options).await?;
         let look = migrate::check(&mut conn, &db.schema, options.read_only).await?;
+        if look.replica && !options.read_only {
+            return Err(ConnectError::Replica);
+        }
         // What waits here may change with each use of a connection; the writer has its own.
         conn.close().await.map_err(fault)?;
         let head = Arc::new(AtomicI64::new(0));
-        let link = Link::open(&db).await.map_err(fault)?;
+        let link = if options.read_only { None } else { Some(Link::open(&db).await.map_err(fault)?) };
         let wake = Wake::start(&db, options.poll, Arc::clone(&head));
         let patience = options.acquire_timeout;
         let commits = Commits::new(db.clone(), options.key_retention, patience, Arc::clone(&head), wake.ringer());
+        let forgetting = (!options.read_only).then(|| Forgetting::start(&db, options.key_retention)).flatten();
         let writer = Writer::new(commits, link, options.queue, options.group_appends, options.group_bytes);
         Ok(Self {
             db,
@@ -73,19 +80,42 @@ impl PostgresStore {
             limits: options.limits,
             retention: options.key_retention,
             append_in_timeout: options.append_in_timeout,
+            read_only: options.read_only,
             writer,
-            head,
             sweeper: Sweeper::default(),
             wake,
             ahead: Ahead::new(options.connections, options.acquire_timeout),
+            _forgetting: forgetting,
         })
+    }
+}
+
+impl PostgresStore {
+    /// What can be said of an append without the server.
+    pub(crate) fn check_append(&self, append: &Append) -> Result<(), AppendError> {
+        append.check(&self.limits)?;
+        if self.read_only {
+            let what = "the store was opened with read_only()";
+            return Err(AppendError::NotDone(Fault::new(FaultKind::ReadOnly, what)));
+        }
+        Ok(())
+    }
+
+    /// Deletes what is kept under keys whose time has passed, a little at a time, and says how many those were: nothing with
+    /// [`KeyRetention::Forever`]. A store does this by itself about once a minute, for as long as the runtime lasts in which it
+    /// was connected.
+    ///
+    /// # Errors
+    /// [`Fault`]; what was deleted until then is deleted.
+    pub async fn forget_keys(&self) -> Result<u64, Fault> {
+        forget::forget(&self.db, self.retention).await
     }
 }
 
 #[async_trait]
 impl EventStore for PostgresStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        append.check(&self.limits)?;
+        self.check_append(&append)?;
         self.writer.append(append).await
     }
 

@@ -5,10 +5,12 @@
 //! comes meanwhile waits, and a task of the writer takes all that wait when the connection is free.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
-use factum::{Append, AppendError, Fault, FaultKind};
+use factum::{Append, AppendError, Fault};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -55,9 +57,19 @@ fn closed() -> Fault {
     Fault::closed("the store is closed")
 }
 
+fn ended() -> Fault {
+    Fault::closed("the runtime under the store has ended")
+}
+
 impl Writer {
-    pub(crate) fn new(commits: Commits, link: Link, queue: usize, group_appends: usize, group_bytes: usize) -> Self {
-        let state = Mutex::new(State { link: Some(link), ..State::default() });
+    pub(crate) fn new(
+        commits: Commits,
+        link: Option<Link>,
+        queue: usize,
+        group_appends: usize,
+        group_bytes: usize,
+    ) -> Self {
+        let state = Mutex::new(State { link, ..State::default() });
         let runtime = Handle::current();
         let shared = Shared { commits, state, idle: Notify::new(), group_appends, group_bytes, runtime };
         Self { shared: Arc::new(shared), places: Arc::new(Semaphore::new(queue)) }
@@ -65,7 +77,8 @@ impl Writer {
 
     pub(crate) async fn append(&self, append: Append) -> Done {
         if let Some(turn) = Turn::take(&self.shared)? {
-            return turn.alone(append).await;
+            let runtime = self.shared.runtime.clone();
+            return Driven { future: Some(Box::pin(turn.alone(append))), runtime }.await;
         }
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| AppendError::NotDone(closed()))?;
         let (reply, answer) = oneshot::channel();
@@ -74,7 +87,7 @@ impl Writer {
         if let Some(turn) = self.shared.wait_in_line(job)? {
             turn.spawn();
         }
-        answer.await.unwrap_or_else(|_| Err(AppendError::Unknown(closed())))
+        answer.await.unwrap_or_else(|_| Err(AppendError::Unknown(ended())))
     }
 
     /// Takes no more, and ends when what was taken is done.
@@ -113,7 +126,7 @@ impl Shared {
         state.busy = true;
         let link = state.link.take();
         drop(state);
-        Ok(Some(Turn { shared: Arc::clone(self), link, ended: false }))
+        Ok(Some(Turn { shared: Arc::clone(self), link, began: false, ended: false }))
     }
 
     /// What goes into the next transaction.
@@ -145,6 +158,8 @@ struct Turn {
     shared: Arc<Shared>,
     /// `None` while it is in use, and where it was lost.
     link: Option<Link>,
+    /// Whether anybody drives it: a runtime that has ended takes a task and drops it.
+    began: bool,
     ended: bool,
 }
 
@@ -161,13 +176,14 @@ impl Turn {
         state.busy = true;
         let link = state.link.take();
         drop(state);
-        Ok(Some(Self { shared: Arc::clone(shared), link, ended: false }))
+        Ok(Some(Self { shared: Arc::clone(shared), link, began: false, ended: false }))
     }
 
     async fn alone(mut self, append: Append) -> Done {
+        self.began = true;
         let mut told = self.commit(&[&append]).await;
         self.end();
-        told.pop().unwrap_or_else(|| Err(AppendError::Unknown(closed())))
+        told.pop().unwrap_or_else(|| Err(AppendError::Unknown(ended())))
     }
 
     fn spawn(self) {
@@ -176,6 +192,7 @@ impl Turn {
     }
 
     async fn drive(mut self) {
+        self.began = true;
         let mut last = 0;
         loop {
             self.gather(last).await;
@@ -231,7 +248,7 @@ impl Turn {
             self.shared.idle.notify_waiters();
         } else {
             drop(state);
-            Self { shared: Arc::clone(&self.shared), link, ended: false }.spawn();
+            Self { shared: Arc::clone(&self.shared), link, began: false, ended: false }.spawn();
         }
     }
 }
@@ -240,25 +257,51 @@ impl Turn {
 const GATHER: usize = 64;
 
 impl Drop for Turn {
-    /// A caller that goes away in the middle, or a runtime that ends: the connection is in an unknown state and is not used
-    /// again, and whoever waits gets another.
+    /// A runtime that ends in the middle, or a panic: the connection is in an unknown state and is not used again, and whoever
+    /// waits gets another.
     fn drop(&mut self) {
         if self.ended {
             return;
         }
-        if Handle::try_current().is_ok() {
+        if self.began {
             self.end();
             return;
         }
-        // The runtime is ending, and nothing would drive those who wait.
+        // There is no runtime that would drive those who wait.
         let mut state = self.shared.state();
         state.busy = false;
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         for job in waiting {
-            let ended = Fault::new(FaultKind::Closed, "the runtime under the store has ended");
-            let _ = job.reply.send(Err(AppendError::NotDone(ended)));
+            let _ = job.reply.send(Err(AppendError::NotDone(ended())));
         }
         self.shared.idle.notify_waiters();
+    }
+}
+
+/// An append that its caller drives, and that goes on by itself if the caller goes away: it is not undone, and its connection is
+/// not lost. Callers who give up soon would else leave as many processes of the server waiting for the order lock.
+struct Driven {
+    future: Option<Pin<Box<dyn Future<Output = Done> + Send>>>,
+    runtime: Handle,
+}
+
+impl Future for Driven {
+    type Output = Done;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Done> {
+        let Some(future) = &mut self.future else { return Poll::Ready(Err(AppendError::Unknown(ended()))) };
+        let done = std::task::ready!(future.as_mut().poll(context));
+        self.future = None;
+        Poll::Ready(done)
+    }
+}
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        if let Some(future) = self.future.take().filter(|_| !std::thread::panicking()) {
+            let runtime = Handle::try_current().unwrap_or_else(|_| self.runtime.clone());
+            runtime.spawn(future);
+        }
     }
 }

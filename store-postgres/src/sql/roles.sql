@@ -1,0 +1,22 @@
+-- What each role may do, and nobody else: what was granted before is taken back first.
+-- `factum.` and `:schema` stand for the schema, `:owner` and so on for the names of the roles.
+--
+-- Functions run with the rights of whoever calls them, so that a grant on a function gives nothing that a grant on its tables
+-- does not.
+REVOKE ALL ON SCHEMA :schema FROM PUBLIC, :writer, :projector, :reader;
+REVOKE ALL ON ALL TABLES IN SCHEMA :schema FROM PUBLIC, :writer, :projector, :reader;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA :schema FROM PUBLIC, :writer, :projector, :reader;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA :schema FROM PUBLIC, :writer, :projector, :reader;
+ALTER DEFAULT PRIVILEGES FOR ROLE :owner REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
+GRANT USAGE ON SCHEMA :schema TO :writer, :projector, :reader;
+
+-- Everybody knows which store this is and reads the log.
+GRANT SELECT ON factum.meta, factum.migrations, factum.events, factum.tags, factum.keys, factum.snapshots
+  TO :writer, :projector, :reader;
+
+-- A writer adds to the log. It gives a key whose time has passed a new outcome, or deletes it.
+GRANT INSERT ON factum.events, factum.tags TO :writer;
+GRANT INSERT, UPDATE, DELETE ON factum.keys, factum.snapshots TO :writer;
+GRANT EXECUTE ON FUNCTION
+  factum.append_one, factum.append_group, factum.judge, factum.find_match, factum.remember, factum.require_settings
+  TO :writer;
