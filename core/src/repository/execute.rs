@@ -62,7 +62,7 @@ impl<A: Aggregate> Repository<A> {
         let stream = self.stream(id)?;
         tracing::Span::current().record("stream", tracing::field::display(&stream));
         let keyed = context.keyed(&stream).map(|keyed| keyed.in_tenant(stream.tenant()));
-        let result = Caller::new(self.core.clone(), &stream, Ticket::new(command, context, keyed)).await;
+        let result = Caller::new(self.core.clone(), Ticket::new(stream, command, context, keyed)).await;
         count(A::Event::CATEGORY, &result);
         result
     }

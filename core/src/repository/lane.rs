@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Polling, Poll, Wake, Waker};
 
+use super::panics::caught;
 use super::ticket::{Answer, Ticket, Waiting};
 use super::work::Base;
 use super::{Core, round};
@@ -234,9 +235,9 @@ pub(super) struct Caller<A: Aggregate> {
 }
 
 impl<A: Aggregate> Caller<A> {
-    pub(super) fn new(core: Arc<Core<A>>, stream: &StreamId, ticket: Ticket<A>) -> Self {
+    pub(super) fn new(core: Arc<Core<A>>, ticket: Ticket<A>) -> Self {
         let ticket = Arc::new(ticket);
-        let lane = core.desk.enter(stream);
+        let lane = core.desk.enter(&ticket.stream);
         lane.enqueue(Waiting::new(Arc::clone(&ticket)));
         Self { core, lane, ticket, slot: None, answered: false }
     }
@@ -256,9 +257,10 @@ impl<A: Aggregate> Future for Caller<A> {
                 return Poll::Pending;
             };
             let waker = Waker::from(Arc::clone(&this.lane));
-            match round.as_mut().poll(&mut Polling::from_waker(&waker)) {
-                Poll::Ready(()) => this.lane.over(),
-                Poll::Pending => {
+            match caught(|| round.as_mut().poll(&mut Polling::from_waker(&waker))) {
+                // A round catches what panics in it, but not what panics as it is dropped.
+                Ok(Poll::Ready(())) | Err(_) => this.lane.over(),
+                Ok(Poll::Pending) => {
                     this.lane.park(round, &mut this.slot, polling.waker());
                     return Poll::Pending;
                 }

@@ -53,11 +53,12 @@ impl<A: Aggregate> Round<'_, A> {
         let mut decided = match kept {
             Some(kept) if !fresh => Decided::nothing_on(kept, false),
             kept => {
-                if kept.is_none() && self.answer_known().await {
+                if kept.is_none() && self.is_keyed() && Box::pin(self.answer_known()).await {
                     return;
                 }
                 let spare = kept.as_ref().and_then(Base::spare);
-                match self.core.fresh(&self.lane.stream, kept).await {
+                // What is rare has a box of its own, so that the box of every round stays small.
+                match Box::pin(self.core.fresh(&self.lane.stream, kept)).await {
                     Ok(base) => Decided::nothing_on(base, true),
                     Err(error) => {
                         self.lane.set_next(Next::refresh(spare));
@@ -79,6 +80,10 @@ impl<A: Aggregate> Round<'_, A> {
                 None => return,
             }
         }
+    }
+
+    fn is_keyed(&self) -> bool {
+        self.batch.first().is_some_and(|first| first.waiting.ticket.keyed.is_some())
     }
 
     /// Before an aggregate is loaded for a command with a key, the key is looked up. Where there is a state to decide on,
@@ -117,7 +122,7 @@ impl<A: Aggregate> Round<'_, A> {
         }
         let keyed = self.batch.first().and_then(|first| first.waiting.ticket.keyed.clone());
         if let Some(keyed) = keyed {
-            return self.record_keyed(keyed, decided).await;
+            return Box::pin(self.record_keyed(keyed, decided)).await;
         }
         if decided.events.is_empty() {
             let places = Places::before(&decided);

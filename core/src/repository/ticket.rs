@@ -6,12 +6,14 @@ use super::{ExecuteError, Executed};
 use crate::aggregate::Aggregate;
 use crate::append::Keyed;
 use crate::context::Context;
+use crate::stream::StreamId;
 
 pub(super) type Failed<A> = ExecuteError<<A as Aggregate>::Error>;
 pub(super) type Answer<A> = Result<Executed, Failed<A>>;
 
 /// What a caller and the rounds share.
 pub(super) struct Ticket<A: Aggregate> {
+    pub(super) stream: StreamId,
     pub(super) command: A::Command,
     pub(super) context: Context,
     pub(super) keyed: Option<Keyed>,
@@ -26,8 +28,8 @@ enum Fate<A: Aggregate> {
 }
 
 impl<A: Aggregate> Ticket<A> {
-    pub(super) fn new(command: A::Command, context: Context, keyed: Option<Keyed>) -> Self {
-        Self { command, context, keyed, fate: Mutex::new(Fate::Open) }
+    pub(super) fn new(stream: StreamId, command: A::Command, context: Context, keyed: Option<Keyed>) -> Self {
+        Self { stream, command, context, keyed, fate: Mutex::new(Fate::Open) }
     }
 
     fn fate(&self) -> MutexGuard<'_, Fate<A>> {
@@ -74,11 +76,12 @@ pub(super) struct Waiting<A: Aggregate> {
     pub(super) conflicts: u32,
     /// Whether it shares its append with nobody, since it failed in company.
     pub(super) alone: bool,
+    answered: bool,
 }
 
 impl<A: Aggregate> Waiting<A> {
     pub(super) fn new(ticket: Arc<Ticket<A>>) -> Self {
-        Self { ticket, decisions: 0, conflicts: 0, alone: false }
+        Self { ticket, decisions: 0, conflicts: 0, alone: false, answered: false }
     }
 
     /// An append holds one key, so whoever has one goes alone.
@@ -86,7 +89,18 @@ impl<A: Aggregate> Waiting<A> {
         self.alone || self.ticket.keyed.is_some()
     }
 
-    pub(super) fn answer(self, answer: Answer<A>) {
+    pub(super) fn answer(mut self, answer: Answer<A>) {
+        self.answered = true;
         drop(self.ticket.answer(answer));
+    }
+}
+
+/// What unwinds past everything else still answers: a caller that nobody answers would wait for ever.
+impl<A: Aggregate> Drop for Waiting<A> {
+    fn drop(&mut self) {
+        if !self.answered {
+            let (stream, what) = (self.ticket.stream.clone(), "its round was given up".to_owned());
+            drop(self.ticket.answer(Err(ExecuteError::Panicked { stream, what })));
+        }
     }
 }

@@ -3,6 +3,9 @@
 #[doc = include_str!("../../../docs/events-and-upcasting.md")]
 mod events_and_upcasting {}
 
+#[doc = include_str!("../../../docs/commands.md")]
+mod commands {}
+
 #[doc = include_str!("../../../docs/idempotency-keys.md")]
 mod idempotency_keys {}
 
