@@ -11,6 +11,7 @@ use crate::work::StoreKind;
 pub(crate) enum Stores {
     Memory,
     Sqlite,
+    Postgres,
     All,
 }
 
@@ -19,6 +20,7 @@ impl Stores {
         match self {
             Self::Memory => vec![StoreKind::Memory],
             Self::Sqlite => vec![StoreKind::Sqlite],
+            Self::Postgres => vec![StoreKind::Postgres],
             Self::All => StoreKind::ALL.to_vec(),
         }
     }

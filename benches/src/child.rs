@@ -71,6 +71,7 @@ pub(crate) fn carry_out(order: &Order) -> Result<Sample> {
     let value = match (order.what, workload.work) {
         (What::Prepare, _) => {
             runtime()?.block_on(prepare::prepare(workload, place, *size))?;
+            limit::prepare(workload.work, place)?;
             0.0
         }
         (What::Share(share), _) => runtime()?.block_on(ours::share(order, share))?,
@@ -87,7 +88,7 @@ pub(crate) fn carry_out(order: &Order) -> Result<Sample> {
             runtime()?.block_on(ours::measure(work, place, *size))?
         }
         (What::Measure(Side::Limit), Work::Replay { events, .. }) => {
-            runtime()?.block_on(ours::read_all(place, size.events(events)))?
+            runtime()?.block_on(ours::read_all(place, size.events(events), *size))?
         }
         (What::Measure(Side::Limit), Work::Commits) => limit::disk(place, false, *size)?,
         (What::Measure(Side::Bare), Work::Commits) => limit::disk(place, true, *size)?,

@@ -35,6 +35,9 @@ pub(crate) fn of(workload: &Workload) -> Vec<Goal> {
     match workload.store {
         StoreKind::Memory => in_memory(workload.work),
         StoreKind::Sqlite => on_sqlite(workload.work),
+        // With a delayed commit: information.
+        StoreKind::Postgres if workload.delayed => Vec::new(),
+        StoreKind::Postgres => on_postgres(workload.work),
     }
 }
 
@@ -58,6 +61,42 @@ fn on_sqlite(work: Work) -> Vec<Goal> {
         Work::Load { snapshot: true, .. } => vec![goal(AtMost(0.1), SNAPSHOT)],
         Work::ReadAll => vec![goal(AtLeast(0.6), "pages cost little beside their rows"), goal(Peak(64 << 20), PAGES)],
         Work::Import => vec![goal(AtLeast(1.5), "commands, keys and two read models included")],
+        Work::Replay { events: 1_000_000, .. } => vec![goal(PeakBeside(1.25, "replay-100k"), LONG)],
+        _ => Vec::new(),
+    }
+}
+
+fn on_postgres(work: Work) -> Vec<Goal> {
+    match work {
+        Work::Execute { tasks: 1, keyed: false } => {
+            vec![goal(AtLeast(0.8), "a cached aggregate decides, one round trip appends; the best peer has 0.45")]
+        }
+        Work::Append => {
+            vec![goal(AtLeast(0.9), "a scalar function with the order lock reaches 1.06; the best peer has 0.67")]
+        }
+        Work::Execute { tasks: 32, keyed: false } => {
+            vec![goal(AtLeast(1.3), "commands that wait together share a commit; the best peer has 0.22")]
+        }
+        Work::Execute { tasks: 256, keyed: false } => {
+            vec![goal(AtLeast(3.0), "the more wait, the more share a commit; no peer gets there")]
+        }
+        Work::Hot { .. } => {
+            vec![goal(AtLeast(0.5), "commands that queue are decided one on the other; the best peer has 0.06")]
+        }
+        Work::Processes { .. } => vec![goal(AtLeast(0.45), "the best peer with 32 connections")],
+        Work::Batches { events: 100 } => vec![goal(AtLeast(0.9), "arrays, one statement; the best peer has 0.47")],
+        Work::Batches { .. } => vec![goal(AtLeast(0.9), "a large batch goes the fastest way there is")],
+        Work::Load { events: 10_000, snapshot: false } => {
+            vec![goal(AtMost(1.3), "pages cost little beside their rows")]
+        }
+        Work::Load { snapshot: true, .. } => vec![goal(AtMost(0.1), SNAPSHOT)],
+        Work::ReadAll => {
+            let pages = "the next page is fetched while one is handled; the best peers have 0.31 to 1.2";
+            vec![goal(AtLeast(0.85), pages), goal(Peak(64 << 20), PAGES)]
+        }
+        Work::Replay { events: 200_000, .. } => {
+            vec![goal(AtLeast(0.5), "folding and storing beside reading; no peer offers it")]
+        }
         Work::Replay { events: 1_000_000, .. } => vec![goal(PeakBeside(1.25, "replay-100k"), LONG)],
         _ => Vec::new(),
     }
@@ -95,7 +134,7 @@ mod tests {
     use crate::work;
 
     fn row(fraction: f64, peak: u64) -> Row {
-        let workload = Workload { store: StoreKind::Sqlite, work: Work::ReadAll };
+        let workload = Workload { store: StoreKind::Sqlite, work: Work::ReadAll, delayed: false };
         Row { fraction, peak_bytes: Some(peak), ..Row::of(&workload) }
     }
 

@@ -3,6 +3,7 @@
 mod decode;
 mod disk;
 mod memory;
+mod postgres;
 mod sqlite;
 
 pub(crate) use disk::disk;
@@ -16,6 +17,7 @@ pub(crate) fn measure(workload: &Workload, bare: bool, place: &Place, size: Size
     match place {
         Place::Memory => memory::measure(workload.work, bare, size),
         Place::Sqlite(folder) => sqlite::measure(workload.work, bare, folder, size),
+        Place::Postgres { url, .. } => postgres::measure(workload.work, bare, url, size),
     }
 }
 
@@ -24,6 +26,7 @@ pub(crate) fn prepare(work: Work, place: &Place) -> Result<()> {
     match place {
         Place::Memory => Ok(()),
         Place::Sqlite(folder) => sqlite::read::prepare(work, &ours(folder), folder),
+        Place::Postgres { url, .. } => postgres::prepare(work, url),
     }
 }
 

@@ -55,7 +55,7 @@ fn folder(arguments: &Arguments) -> Result<PathBuf> {
 fn measure(workload: &Workload, runs: u32, size: Size, places: &Places) -> Result<Row> {
     eprintln!("{}: {} ...", workload.store.name(), workload.name());
     let order = |what, lent: &Lent| Order { workload: *workload, what, place: lent.place.clone(), size };
-    let shared = if workload.is_prepared() { Some(places.lend(workload.store)?) } else { None };
+    let shared = if workload.is_prepared() { Some(places.lend(workload)?) } else { None };
     if let Some(shared) = &shared {
         order(What::Prepare, shared).run()?;
     }
@@ -64,7 +64,7 @@ fn measure(workload: &Workload, runs: u32, size: Size, places: &Places) -> Resul
         for (side, samples) in Side::ALL.into_iter().zip(&mut samples) {
             let sample = match &shared {
                 Some(shared) => order(What::Measure(side), shared).run()?,
-                None => order(What::Measure(side), &places.lend(workload.store)?).run()?,
+                None => order(What::Measure(side), &places.lend(workload)?).run()?,
             };
             eprintln!("  {:<6}{:>14.3} {}", side.name(), sample.value, workload.unit());
             samples.push(sample);
@@ -97,6 +97,7 @@ mod tests {
     use crate::child::carry_out;
     use crate::work::{StoreKind, Work};
     use clap::Parser;
+    use factum_postgres_server::Server;
 
     fn chosen(line: &str) -> Result<Vec<Workload>> {
         choose(&Arguments::try_parse_from(line.split_whitespace())?)
@@ -127,23 +128,41 @@ mod tests {
         !matches!(workload.work, Work::Processes { .. })
     }
 
-    #[test]
-    fn every_workload_and_its_limits_give_figures() {
-        let folder = tempfile::tempdir().unwrap();
-        let places = Places::new(folder.path().to_path_buf());
-        for workload in StoreKind::ALL.into_iter().flat_map(work::of).filter(in_this_process) {
-            let shared = places.lend(workload.store).unwrap();
+    /// Each side of each workload, with next to nothing to do.
+    fn every_side_gives_a_figure(store: StoreKind, places: &Places) {
+        for workload in work::of(store).into_iter().filter(in_this_process) {
             let order = |what, lent: &Lent| Order { workload, what, place: lent.place.clone(), size: Size::Tiny };
+            let mut lent = places.lend(&workload).unwrap();
             if workload.is_prepared() {
-                carry_out(&order(What::Prepare, &shared)).unwrap();
+                carry_out(&order(What::Prepare, &lent)).unwrap();
             }
             for side in Side::ALL {
-                let fresh = places.lend(workload.store).unwrap();
-                let lent = if workload.is_prepared() { &shared } else { &fresh };
-                let value = carry_out(&order(What::Measure(side), lent)).map(|sample| sample.value);
+                if !workload.is_prepared() {
+                    lent = places.lend(&workload).unwrap();
+                }
+                let value = carry_out(&order(What::Measure(side), &lent)).map(|sample| sample.value);
                 let value = value.unwrap_or_else(|error| panic!("{}, {}: {error}", workload.name(), side.name()));
                 assert!(value > 0.0 && value.is_finite(), "{}, {}: {value}", workload.name(), side.name());
             }
         }
+    }
+
+    #[test]
+    fn every_workload_in_memory_and_its_limits_give_figures() {
+        let folder = tempfile::tempdir().unwrap();
+        every_side_gives_a_figure(StoreKind::Memory, &Places::new(folder.path().to_path_buf()));
+    }
+
+    #[test]
+    fn every_workload_on_sqlite_and_its_limits_give_figures() {
+        let folder = tempfile::tempdir().unwrap();
+        every_side_gives_a_figure(StoreKind::Sqlite, &Places::new(folder.path().to_path_buf()));
+    }
+
+    #[test]
+    fn every_workload_on_postgres_and_its_limits_give_figures() {
+        let Some(server) = Server::for_test() else { return };
+        let folder = tempfile::tempdir().unwrap();
+        every_side_gives_a_figure(StoreKind::Postgres, &Places::on(server, folder.path().to_path_buf()));
     }
 }

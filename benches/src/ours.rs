@@ -22,9 +22,11 @@ pub(crate) async fn measure(work: Work, place: &Place, size: Size) -> Result<f64
         Work::Append => commands::append(&place.open().await?, place, size).await,
         Work::Batches { events } => commands::batches(&place.open().await?, events, place, size).await,
         Work::Load { snapshot, .. } => load::load(&prepared(work, place, size).await?, snapshot, place, size).await,
-        Work::ReadAll => read_all(place, size.log()).await,
-        Work::Subscribe => read::subscribe(&prepared(work, place, size).await?, size.log()).await,
-        Work::Replay { events, .. } => read::replay(&prepared(work, place, size).await?, size.events(events)).await,
+        Work::ReadAll => read_all(place, size.log(), size).await,
+        Work::Subscribe => read::subscribe(prepared(work, place, size).await?, size.log(), size).await,
+        Work::Replay { events, .. } => {
+            read::replay(prepared(work, place, size).await?, size.events(events), size).await
+        }
         Work::GetAt => read::get_at(&prepared(work, place, size).await?, place, size).await,
         Work::Import => import::import(place, size).await,
         Work::Processes { .. } | Work::Commits => Err("this workload is none of one process of ours".into()),

@@ -7,7 +7,6 @@ use factum_projections::Projector;
 
 use crate::Result;
 use crate::bank::{Account, AccountEvent, Book};
-use crate::limit;
 use crate::place::{Place, Store};
 use crate::projections::Balances;
 use crate::work::{Size, Work, Workload};
@@ -24,8 +23,7 @@ pub(crate) async fn prepare(workload: &Workload, place: &Place, size: Size) -> R
     }
     let store = place.open().await?;
     fill(workload.work, &store, size).await?;
-    store.events.close().await?;
-    limit::prepare(workload.work, place)
+    Ok(store.events.close().await?)
 }
 
 /// The store that a reading workload reads: what was prepared, or, in memory, a new one with the same content.

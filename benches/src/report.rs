@@ -106,7 +106,8 @@ mod tests {
     use crate::work::{StoreKind, Work};
 
     fn row() -> Row {
-        let workload = Workload { store: StoreKind::Sqlite, work: Work::Execute { tasks: 1, keyed: false } };
+        let workload =
+            Workload { store: StoreKind::Sqlite, work: Work::Execute { tasks: 1, keyed: false }, delayed: false };
         let (value, limit, limit_bare, fraction) = (5_000.0, 6_000.0, 6_300.0, 0.83);
         Row { value, limit, limit_bare, fraction, peak_bytes: Some(10 << 20), ..Row::of(&workload) }
     }

@@ -11,15 +11,17 @@ use crate::window::Window;
 pub(crate) enum StoreKind {
     Memory,
     Sqlite,
+    Postgres,
 }
 
 impl StoreKind {
-    pub(crate) const ALL: [Self; 2] = [Self::Memory, Self::Sqlite];
+    pub(crate) const ALL: [Self; 3] = [Self::Memory, Self::Sqlite, Self::Postgres];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
         }
     }
 }
@@ -58,14 +60,19 @@ pub(crate) enum Work {
 pub(crate) struct Workload {
     pub(crate) store: StoreKind,
     pub(crate) work: Work,
+    /// Whether every commit takes [`DELAY`] longer, as behind a synchronous standby.
+    pub(crate) delayed: bool,
 }
+
+/// How long a standby in another building takes.
+pub(crate) const DELAY: Duration = Duration::from_millis(3);
 
 /// How many events the log holds that is read, replayed and travelled in.
 const LOG: usize = 200_000;
 const DOCUMENTS: usize = 1_000;
 
 /// Those that run on every store.
-const EVERYWHERE: [Work; 14] = [
+const EVERYWHERE: [Work; 15] = [
     Work::Execute { tasks: 1, keyed: false },
     Work::Append,
     Work::Execute { tasks: 32, keyed: false },
@@ -80,6 +87,7 @@ const EVERYWHERE: [Work; 14] = [
     Work::ReadAll,
     Work::Subscribe,
     REPLAY,
+    Work::GetAt,
 ];
 
 const REPLAY: Work = Work::Replay { events: LOG, documents: DOCUMENTS };
@@ -97,14 +105,21 @@ const DURABLE: [Work; 5] = [
 /// All workloads of a store, in the order in which they are shown.
 pub(crate) fn of(store: StoreKind) -> Vec<Workload> {
     let durable: &[Work] = if store == StoreKind::Memory { &[] } else { &DURABLE };
-    let works = EVERYWHERE.iter().chain([&Work::GetAt]).chain(durable);
-    works.map(|work| Workload { store, work: *work }).collect()
+    let works: Vec<_> = EVERYWHERE.iter().chain(durable).copied().collect();
+    let delayed = works.iter().filter(|work| store == StoreKind::Postgres && work.is_command());
+    let delayed = delayed.map(|work| Workload { store, work: *work, delayed: true });
+    works.iter().map(|work| Workload { store, work: *work, delayed: false }).chain(delayed).collect()
 }
 
-impl Workload {
-    /// What it is called, on the command line and in results.
-    pub(crate) fn name(&self) -> String {
-        match self.work {
+impl Work {
+    /// Whether it waits for commits.
+    fn is_command(self) -> bool {
+        use Work::{Append, Batches, Execute, Hot, Processes};
+        matches!(self, Execute { .. } | Hot { .. } | Processes { .. } | Append | Batches { .. })
+    }
+
+    fn name(self) -> String {
+        match self {
             Work::Execute { tasks, keyed: false } => format!("execute-{tasks}"),
             Work::Execute { tasks, keyed: true } => format!("execute-{tasks}-keyed"),
             Work::Hot { tasks } => format!("execute-hot-{tasks}"),
@@ -121,6 +136,14 @@ impl Workload {
             Work::Import => "import".to_owned(),
             Work::Commits => "raw-commits-1".to_owned(),
         }
+    }
+}
+
+impl Workload {
+    /// What it is called, on the command line and in results.
+    pub(crate) fn name(&self) -> String {
+        let name = self.work.name();
+        if self.delayed { format!("{name}+{}ms", DELAY.as_millis()) } else { name }
     }
 
     /// What its value counts.
@@ -151,6 +174,15 @@ impl Workload {
             (Work::ReadAll | Work::Subscribe, StoreKind::Sqlite) => "ordered SELECT of the same columns with decode",
             (Work::GetAt, StoreKind::Sqlite) => "SELECT of the document by its key with decode",
             (_, StoreKind::Sqlite) => "single-row commits",
+            (Work::Batches { events: 5_000.. }, StoreKind::Postgres) => "COPY of the batch",
+            (Work::Batches { .. }, StoreKind::Postgres) => "multi-row INSERT of the batch from arrays",
+            (Work::Load { .. }, StoreKind::Postgres) => "SELECT of the stream with decode",
+            (Work::ReadAll | Work::Subscribe, StoreKind::Postgres) => "ordered SELECT of the same columns with decode",
+            (Work::GetAt, StoreKind::Postgres) => "SELECT of the document by its key with decode",
+            (Work::Execute { tasks: 2.., .. } | Work::Processes { .. }, StoreKind::Postgres) => {
+                "single-row INSERT commits on 32 connections"
+            }
+            (_, StoreKind::Postgres) => "single-row INSERT commits on one connection",
         }
     }
 
@@ -184,6 +216,12 @@ impl Size {
         };
         let bounded = store == StoreKind::Memory || time > Duration::from_secs(60);
         Window { warm_up: warm_up as u64, time, calls: if bounded { calls } else { u64::MAX } }
+    }
+
+    /// For how long passes over a whole log are counted, after one that is not.
+    pub(crate) fn passes(self) -> Window {
+        let window = self.window(StoreKind::Sqlite, 1);
+        Window { calls: window.calls.div_ceil(20), ..window }
     }
 
     /// Over how many streams commands and appends are spread.

@@ -11,7 +11,7 @@ use crate::work::Size;
 /// Writes 4 KiB and waits until they are on the disk: how often a second. A file that grows, or, where `in_place`, one
 /// that is as long as it will be.
 pub(crate) fn disk(place: &Place, in_place: bool, size: Size) -> Result<f64> {
-    let Place::Sqlite(folder) = place else {
+    let (Place::Sqlite(folder) | Place::Postgres { folder, .. }) = place else {
         return Err("only what is durable is limited by the disk".into());
     };
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(folder.join("disk"))?;

@@ -24,7 +24,8 @@ pub(super) fn measure(work: Work, bare: bool, size: Size) -> Result<f64> {
         Work::Append => pushes(1, UNCLOCKED, 1, bare, size),
         Work::Batches { events } => pushes(1, 1, events as u64, bare, size),
         Work::Load { events, .. } => Ok(milliseconds(decodes(events, bare, size)? / count(events))),
-        Work::ReadAll | Work::Subscribe | Work::Replay { .. } => decodes(size.log(), bare, size),
+        Work::ReadAll | Work::Subscribe => decodes(size.log(), bare, size),
+        Work::Replay { events, .. } => decodes(size.events(events), bare, size),
         Work::GetAt => lookups(bare, size),
         Work::Processes { .. } | Work::Import | Work::Commits => Err(none(work)),
     }
@@ -97,13 +98,10 @@ fn pushes(tasks: usize, locks: u64, rows: u64, bare: bool, size: Size) -> Result
 
 /// The log as JSON, each event under the name of its variant; or, bare, without that name.
 fn decodes(events: usize, bare: bool, size: Size) -> Result<f64> {
-    let events = events.max(1) as u64;
-    let log: Result<Vec<Vec<u8>>> = (0..events).map(|number| json(number, bare)).collect();
+    let log: Result<Vec<Vec<u8>>> = (0..events as u64).map(|number| json(number, bare)).collect();
     let log = log?;
-    let window = size.window(StoreKind::Memory, 1);
-    let window = Window { calls: window.calls.div_ceil(events).max(2), ..window };
     let mut sum = 0;
-    let all = alone(window, || {
+    let all = alone(size.passes(), || {
         for json in &log {
             sum += if bare {
                 black_box(serde_json::from_slice::<Booked>(json)?).cents

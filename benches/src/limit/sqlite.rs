@@ -16,8 +16,8 @@ pub(super) fn measure(work: Work, bare: bool, folder: &Path, size: Size) -> Resu
         Work::Append | Work::Import | Work::Commits => write::commits(folder, 1, bare, size),
         Work::Batches { events } => write::commits(folder, events, bare, size),
         Work::Load { .. } => read::load(&file, bare, size),
-        Work::ReadAll | Work::Subscribe => read::scan(&file, bare, size.log()),
-        Work::Replay { events, .. } => read::scan(&file, bare, size.events(events)),
+        Work::ReadAll | Work::Subscribe => read::scan(&file, bare, size.log(), size),
+        Work::Replay { events, .. } => read::scan(&file, bare, size.events(events), size),
         Work::GetAt => read::lookups(&file, bare, size),
     }
 }

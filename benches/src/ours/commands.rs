@@ -38,8 +38,12 @@ impl Caller for Commander {
     }
 }
 
+/// As many aggregates as a service would keep.
+const CACHED: usize = 10_000;
+
+/// As a service has it, with a cache of hot aggregates.
 pub(super) fn repository(store: &Store) -> Repository<Account> {
-    Repository::new(store.events.clone())
+    Repository::new(store.events.clone()).cache(CACHED)
 }
 
 /// Tasks that share the streams of the workload, none with another. Each keyed one has keys that begin with its number.

@@ -8,6 +8,7 @@ use factum_projections::Projector;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use super::commands::repository;
 use crate::Result;
 use crate::bank::{Account, Transaction, ledger};
 use crate::place::Place;
@@ -39,7 +40,7 @@ pub(super) async fn import(place: &Place, size: Size) -> Result<f64> {
         };
         live.run(shutdown).await
     });
-    let repository = Repository::<Account>::new(store.events.clone());
+    let repository = repository(&store);
     let mut tasks = JoinSet::new();
     for transactions in accounts {
         tasks.spawn(book(repository.clone(), transactions));

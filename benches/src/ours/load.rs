@@ -2,7 +2,6 @@
 
 use factum::Repository;
 
-use super::commands::repository;
 use crate::Result;
 use crate::bank::Account;
 use crate::place::{Place, Store};
@@ -30,7 +29,7 @@ impl Caller for Loader {
 
 /// How many milliseconds one takes, each loaded anew, one after the other.
 pub(super) async fn load(store: &Store, snapshot: bool, place: &Place, size: Size) -> Result<f64> {
-    let accounts = repository(store);
+    let accounts = Repository::new(store.events.clone());
     let accounts = if snapshot { accounts.snapshots(SNAPSHOT_EVERY, 1) } else { accounts };
     let loader = Loader { accounts, of: size.aggregates(), loaded: 0 };
     Ok(milliseconds(together(vec![loader], size.window(place.kind(), 2), async { Ok(()) }).await?))

@@ -1,7 +1,6 @@
 //! Reading the log, replaying it, and looking at documents as they were.
 
 use std::hint::black_box;
-use std::time::Instant;
 
 use factum::{At, Cursor, LogId, Position, Query, ReadLog, Subscription};
 use factum_projections::{Projection, Projector, ReadModel, ReplayOptions};
@@ -11,7 +10,7 @@ use crate::Result;
 use crate::bank::AccountEvent;
 use crate::place::{Place, Store};
 use crate::projections::Balances;
-use crate::window::{Caller, rate, together};
+use crate::window::{Caller, together};
 use crate::work::Size;
 
 /// What a handler does with an event: next to nothing, so that what is measured is how it comes.
@@ -23,27 +22,13 @@ fn handle(event: &AccountEvent) -> i64 {
     }
 }
 
-/// Every event in order, decoded, a page of the default size after the other.
-pub(crate) async fn read_all(place: &Place, expected: usize) -> Result<f64> {
+/// Every event in order, decoded, a page of the default size after the other: how many a second.
+pub(crate) async fn read_all(place: &Place, expected: usize, size: Size) -> Result<f64> {
     let store = match place {
         Place::Memory => in_memory(expected).await?,
         _ => place.open().await?,
     };
-    let begun = Instant::now();
-    let (mut events, mut cents, mut after) = (0, 0, Position::START);
-    loop {
-        let page = store.events.read_log(ReadLog::after(LogId::FIRST, after)).await?;
-        for event in &page.events {
-            cents += handle(&black_box(factum::decode::<AccountEvent>(event)?));
-        }
-        events += page.events.len();
-        match page.reached.filter(|_| !page.end) {
-            Some(reached) => after = reached.position,
-            None => break,
-        }
-    }
-    black_box(cents);
-    counted(events, expected, begun)
+    passes(Reader { store, way: Way::Pages, expected }, size).await
 }
 
 async fn in_memory(events: usize) -> Result<Store> {
@@ -52,34 +37,86 @@ async fn in_memory(events: usize) -> Result<Store> {
     Ok(store)
 }
 
-fn counted(events: usize, expected: usize, begun: Instant) -> Result<f64> {
-    let time = begun.elapsed();
-    if events == expected {
-        return Ok(rate(events as u64, time));
-    }
-    Err(format!("{events} events came instead of {expected}").into())
-}
-
 /// The same through a subscription.
-pub(super) async fn subscribe(store: &Store, expected: usize) -> Result<f64> {
-    let begun = Instant::now();
-    let following = Subscription::new(store.events.clone(), Cursor::start(), Query::all());
-    let mut events = following.typed::<AccountEvent>().take(expected);
-    let (mut count, mut cents) = (0, 0);
-    while let Some(event) = events.next().await {
-        cents += handle(&black_box(event?.data));
-        count += 1;
-    }
-    black_box(cents);
-    counted(count, expected, begun)
+pub(super) async fn subscribe(store: Store, expected: usize, size: Size) -> Result<f64> {
+    passes(Reader { store, way: Way::Subscription, expected }, size).await
 }
 
 /// A read model built anew while the old one serves.
-pub(super) async fn replay(store: &Store, expected: usize) -> Result<f64> {
-    let projector = Projector::new(store.events.clone(), store.read_models.clone()).with(Balances);
-    let begun = Instant::now();
-    let report = projector.replay(Balances::NAME, ReplayOptions::new(), |_| {}).await?;
-    counted(usize::try_from(report.events)?, expected, begun)
+pub(super) async fn replay(store: Store, expected: usize, size: Size) -> Result<f64> {
+    passes(Reader { store, way: Way::Replay, expected }, size).await
+}
+
+async fn passes(reader: Reader, size: Size) -> Result<f64> {
+    let events = reader.expected as u64;
+    let passes = together(vec![reader], size.passes(), async { Ok(()) }).await?;
+    #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52 events")]
+    Ok(passes * events as f64)
+}
+
+/// Goes through the whole log, once in each call.
+struct Reader {
+    store: Store,
+    way: Way,
+    expected: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Way {
+    Pages,
+    Subscription,
+    Replay,
+}
+
+impl Caller for Reader {
+    async fn call(&mut self) -> Result<()> {
+        let events = match self.way {
+            Way::Pages => self.pages().await?,
+            Way::Subscription => self.subscription().await?,
+            Way::Replay => self.replay().await?,
+        };
+        if events == self.expected {
+            return Ok(());
+        }
+        Err(format!("{events} events came instead of {}", self.expected).into())
+    }
+}
+
+impl Reader {
+    async fn pages(&self) -> Result<usize> {
+        let (mut events, mut cents, mut after) = (0, 0, Position::START);
+        loop {
+            let page = self.store.events.read_log(ReadLog::after(LogId::FIRST, after)).await?;
+            for event in &page.events {
+                cents += handle(&black_box(factum::decode::<AccountEvent>(event)?));
+            }
+            events += page.events.len();
+            match page.reached.filter(|_| !page.end) {
+                Some(reached) => after = reached.position,
+                None => break,
+            }
+        }
+        black_box(cents);
+        Ok(events)
+    }
+
+    async fn subscription(&self) -> Result<usize> {
+        let following = Subscription::new(self.store.events.clone(), Cursor::start(), Query::all());
+        let mut following = following.typed::<AccountEvent>().take(self.expected);
+        let (mut events, mut cents) = (0, 0);
+        while let Some(event) = following.next().await {
+            cents += handle(&black_box(event?.data));
+            events += 1;
+        }
+        black_box(cents);
+        Ok(events)
+    }
+
+    async fn replay(&self) -> Result<usize> {
+        let projector = Projector::new(self.store.events.clone(), self.store.read_models.clone()).with(Balances);
+        let report = projector.replay(Balances::NAME, ReplayOptions::new(), |_| {}).await?;
+        Ok(usize::try_from(report.events)?)
+    }
 }
 
 struct Traveller {
