@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use factum::{Append, Condition, EventType, NewEvent, Query, QueryItem, StreamId, Tag};
+use factum::{Append, Condition, EventType, Fingerprint, Key, Keyed, NewEvent, Query, QueryItem, StreamId, Tag};
 use factum_postgres::{PostgresOptions, PostgresStore};
 use factum_postgres_server::{Database, Server};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
@@ -80,4 +80,13 @@ pub(crate) fn tagged(id: &str, tag: &str, condition: Condition) -> Append {
 
 pub(crate) fn query_of_tag(tag: &str) -> Query {
     Query::all().or(QueryItem::new().tag(Tag::new(tag).unwrap()))
+}
+
+pub(crate) fn key(text: impl Into<String>) -> Key {
+    Key::new(text).unwrap()
+}
+
+/// An append with a key.
+pub(crate) fn keyed(text: &str, append: Append) -> Append {
+    append.keyed(Keyed { key: key(text), fingerprint: Fingerprint::of(text.as_bytes()), refusal: None })
 }
