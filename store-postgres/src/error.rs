@@ -23,7 +23,7 @@ pub enum ConnectError {
         schema: String,
     },
     /// The server could not be reached, or refused the connection.
-    #[error("the database server could not be reached: {0}")]
+    #[error("the database could not be connected to: {0}")]
     Unreachable(#[source] Fault),
     /// There is no store, or an older one than this release needs.
     #[error(
@@ -122,6 +122,8 @@ pub(crate) fn explain(error: &sqlx::Error) -> (FaultKind, String) {
 /// By SQLSTATE: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn by_code(code: &str) -> (FaultKind, Option<&'static str>) {
     match code {
+        "3D000" => (FaultKind::Other, Some("create the database, or connect to another")),
+        "28000" | "28P01" => (FaultKind::Other, Some("look at the user, its password and the server's pg_hba.conf")),
         "53100" => (FaultKind::Full, Some("make room on the server's disk")),
         "25006" => (FaultKind::ReadOnly, Some("this server takes no writes; connect to the primary")),
         "42501" => (FaultKind::ReadOnly, Some("grant it to the role, or connect with another")),
