@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use factum::{EventStore, ReadModelStore, Repository};
 use factum_memory::MemoryStore;
+use factum_postgres::{ConnectError, PostgresStore};
 use factum_projections::Projector;
 use factum_sqlite::SqliteStore;
 
 use crate::account::Account;
-use crate::cli::StoreUrl;
 use crate::error::BankError;
 use crate::read_models::{Balances, MonthlyTurnover};
+use crate::store_url::{PostgresUrl, StoreUrl};
 
-/// What a store's file is opened for.
+/// What a store is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     /// It is made if it does not exist.
@@ -44,6 +45,10 @@ impl Bank {
             }
             StoreUrl::Sqlite(file) => {
                 let store = Arc::new(SqliteStore::open(file).map_err(Box::new)?);
+                Ok(Self::new(store.clone(), store))
+            }
+            StoreUrl::Postgres(url) => {
+                let store = Arc::new(connect(url, access).await?);
                 Ok(Self::new(store.clone(), store))
             }
         }
@@ -78,5 +83,19 @@ impl Bank {
     /// Finishes what the store has taken.
     pub(crate) async fn close(self) -> Result<(), BankError> {
         Ok(self.store.close().await?)
+    }
+}
+
+/// A database in which there is no bank yet, or one of an older release, is set up by whoever may make one. A service
+/// would leave that to its deployment, which has a role that may change tables.
+async fn connect(url: &PostgresUrl, access: Access) -> Result<PostgresStore, BankError> {
+    match PostgresStore::connect(url.reveal()).await {
+        Err(ConnectError::NotMigrated { .. }) if access == Access::Create => {
+            PostgresStore::migrate(url.reveal()).await.map_err(Box::new)?;
+            Ok(PostgresStore::connect(url.reveal()).await.map_err(Box::new)?)
+        }
+        Err(ConnectError::NotMigrated { found: 0, .. }) => Err(BankError::NoBankInDatabase),
+        Err(ConnectError::NotMigrated { .. }) => Err(BankError::OldBank),
+        connected => Ok(connected.map_err(Box::new)?),
     }
 }

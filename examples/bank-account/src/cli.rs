@@ -1,16 +1,18 @@
 //! The command line.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 use factum_ops::OpsCommand;
+
+use crate::store_url::StoreUrl;
 
 /// A bank on Factum. Without a command: a demo on a temporary file.
 #[derive(Debug, Parser)]
 #[command(name = "bank-account", version, disable_help_subcommand = true)]
 pub(crate) struct Cli {
-    /// Where the bank's events and read models are: memory: or sqlite:FILE [default: sqlite:bank.db]
+    /// Where the bank's events and read models are: memory:, sqlite:FILE or postgres://USER@HOST/DATABASE
+    /// [default: sqlite:bank.db]
     #[arg(long, global = true, value_name = "STORE")]
     pub(crate) store: Option<StoreUrl>,
     #[command(subcommand)]
@@ -173,31 +175,6 @@ pub(crate) struct RunArgs {
     pub(crate) file: PathBuf,
 }
 
-/// Where a bank's data is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum StoreUrl {
-    Memory,
-    Sqlite(PathBuf),
-}
-
-impl Default for StoreUrl {
-    fn default() -> Self {
-        Self::Sqlite(PathBuf::from("bank.db"))
-    }
-}
-
-impl FromStr for StoreUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once(':') {
-            Some(("memory", "")) => Ok(Self::Memory),
-            Some(("sqlite", file)) if !file.is_empty() => Ok(Self::Sqlite(PathBuf::from(file))),
-            _ => Err("a store is memory: or sqlite:FILE".to_owned()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,14 +184,5 @@ mod tests {
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
         Line::command().debug_assert();
-    }
-
-    #[test]
-    fn a_store_is_named_by_scheme_and_file() {
-        assert_eq!("memory:".parse(), Ok(StoreUrl::Memory));
-        assert_eq!("sqlite:/a/b:c.db".parse(), Ok(StoreUrl::Sqlite(PathBuf::from("/a/b:c.db"))));
-        for text in ["", "memory", "memory:x", "sqlite:", "sqlite", "postgres://localhost", "bank.db"] {
-            assert!(text.parse::<StoreUrl>().is_err(), "{text:?} was taken");
-        }
     }
 }

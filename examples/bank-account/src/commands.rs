@@ -20,7 +20,7 @@ pub(crate) use balances::{Top, balances, print as print_balances};
 pub(crate) use run::run;
 
 impl Command {
-    /// What it needs the store's file for.
+    /// What it needs the store for.
     pub(crate) fn access(&self) -> Access {
         match self {
             Self::Import(_) | Self::Open(_) | Self::Deposit(_) | Self::Withdraw(_) | Self::Close(_) => Access::Create,

@@ -14,11 +14,11 @@ use futures_util::TryStreamExt;
 
 use crate::account::{Account, AccountCommand, AccountEvent};
 use crate::bank::{Access, Bank};
-use crate::cli::StoreUrl;
 use crate::commands::{Top, balances, print_balances};
 use crate::day;
 use crate::error::BankError;
 use crate::money::Money;
+use crate::store_url::StoreUrl;
 use rival::RivalStore;
 
 /// `bank-account`.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use factum::{AppendError, CloseError, EncodeError, ExecuteError, InputError, LoadError, ReadError};
 use factum_ops::one_line;
+use factum_postgres::ConnectError;
 use factum_projections::{DocumentError, ProjectorError, ReplayError};
 use factum_sqlite::OpenError;
 use thiserror::Error;
@@ -20,8 +21,18 @@ pub(crate) enum BankError {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     OpenStore(#[from] Box<OpenError>),
+    #[error(transparent)]
+    Connect(#[from] Box<ConnectError>),
     #[error("there is no bank at {}; import a ledger or open an account first, or name another with --store", file.display())]
     NoBank { file: PathBuf },
+    #[error(
+        "there is no bank in this database; import a ledger or open an account first, or name another with --store"
+    )]
+    NoBankInDatabase,
+    #[error(
+        "the bank in this database is of an older release; a command that writes, such as `import`, brings it up to date"
+    )]
+    OldBank,
     #[error(transparent)]
     Load(#[from] LoadError),
     #[error("refused: {reason}")]

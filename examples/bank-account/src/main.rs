@@ -6,6 +6,7 @@
 //! bank-account account 2378 --as-of 1993-06-30     an account as it was
 //! bank-account balances --top 5                    from the read model, brought up to the head first
 //! bank-account replay balances                     the read model anew, while the old one serves
+//! bank-account --store postgres://teller@localhost/bank import ledger.csv.gz
 //! bank-account --help                              all commands
 //! ```
 //!
@@ -13,7 +14,7 @@
 //!
 //! - `account.rs`: the aggregate. What may happen to an account, and why it refuses. Pure: no clock, no I/O.
 //! - `read_models.rs`: the projections `balances` and `monthly-turnover`.
-//! - `bank.rs`: a store, the accounts in it, the read models beside them; memory or SQLite by one line.
+//! - `bank.rs`: a store, the accounts in it, the read models beside them; memory, SQLite or Postgres by one line.
 //! - `import.rs`: a ledger of any length through `Repository::execute_with`, many accounts in flight, each row under the
 //!   bank's own transaction id as key, so that an import that was killed is run again and books nothing twice.
 //! - `commands/`: one file for each command of the command line. `replay` and `status` come from `factum-ops`.
@@ -35,6 +36,7 @@ mod import;
 mod ledger;
 mod money;
 mod read_models;
+mod store_url;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -46,7 +48,7 @@ use cli::{Cli, Command};
 use error::BankError;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|usage| store_url::without_passwords(usage).exit());
     if cli.command.is_none() && cli.store.is_some() {
         let what = "the demo makes a file of its own; name a command to use --store";
         Cli::command().error(clap::error::ErrorKind::MissingSubcommand, what).exit();

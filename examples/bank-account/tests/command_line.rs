@@ -10,7 +10,16 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
 
-use common::{Bank, HEADER, program, row, with_stdin};
+use common::{Bank, HEADER, on_each_store, program, row, with_stdin};
+
+on_each_store! {
+    an_account_lives_and_says_how_it_was
+    a_key_makes_a_command_happen_once_and_remembers_a_refusal
+    a_malformed_or_refused_row_is_told_with_its_line_and_stops_nothing_else
+    balances_are_shown_at_a_position_on_a_day_and_from_the_top
+    status_and_replay_are_those_of_the_service
+    a_reader_that_goes_away_is_no_failure
+}
 
 fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -33,9 +42,7 @@ fn the_demo_tells_its_story_and_leaves_nothing() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
-#[test]
-fn an_account_lives_and_says_how_it_was() {
-    let bank = Bank::new();
+fn an_account_lives_and_says_how_it_was(bank: &Bank) {
     bank.run(&["open", "7", "Jana", "--overdraft", "10.00", "--on", "2026-01-05"]).success();
     bank.run(&["deposit", "7", "100", "--on", "2026-01-05"]).success();
     bank.run(&["withdraw", "7", "110.00", "--on", "2026-02-01"]).success();
@@ -64,9 +71,7 @@ fn an_account_lives_and_says_how_it_was() {
     bank.run(&["history", "8"]).fails_with(&["no account \"8\""]);
 }
 
-#[test]
-fn a_key_makes_a_command_happen_once_and_remembers_a_refusal() {
-    let bank = Bank::new();
+fn a_key_makes_a_command_happen_once_and_remembers_a_refusal(bank: &Bank) {
     bank.run(&["open", "7", "Jana"]).success();
     let deposit = ["deposit", "7", "5.00", "--key", "k1", "--json"];
     assert_eq!(bank.json(&deposit)["already"], false);
@@ -81,9 +86,7 @@ fn a_key_makes_a_command_happen_once_and_remembers_a_refusal() {
     assert_eq!(bank.json(&["account", "7", "--json"])["balance"], "105.00");
 }
 
-#[test]
-fn a_malformed_or_refused_row_is_told_with_its_line_and_stops_nothing_else() {
-    let bank = Bank::new();
+fn a_malformed_or_refused_row_is_told_with_its_line_and_stops_nothing_else(bank: &Bank) {
     bank.run(&["open", "9", "Petr", "--on", "1993-01-01"]).success();
     let text = [
         HEADER.to_owned(),
@@ -124,9 +127,7 @@ fn a_malformed_or_refused_row_is_told_with_its_line_and_stops_nothing_else() {
     assert_eq!(balances["balances"], expected);
 }
 
-#[test]
-fn balances_are_shown_at_a_position_on_a_day_and_from_the_top() {
-    let bank = Bank::new();
+fn balances_are_shown_at_a_position_on_a_day_and_from_the_top(bank: &Bank) {
     let rows = [("930102", 10, "5.00"), ("930131", 9, "5.00"), ("930201", 2, "7.00"), ("930101", 10, "1.00")];
     for ((day, account, amount), trans) in rows.iter().zip(1..) {
         // One by one: between accounts, an import promises no order.
@@ -155,9 +156,7 @@ fn balances_are_shown_at_a_position_on_a_day_and_from_the_top() {
     assert_eq!(turnover, expected);
 }
 
-#[test]
-fn status_and_replay_are_those_of_the_service() {
-    let bank = Bank::new();
+fn status_and_replay_are_those_of_the_service(bank: &Bank) {
     bank.run(&["generate", "500", "--accounts", "20"]).success();
     let status = bank.json(&["status", "--json"]);
     assert_eq!((&status["head"], &status["projections"][0]["lag"]), (&json!(520), &json!(520)));
@@ -210,7 +209,7 @@ fn wrong_usage_is_2() {
         &["account", "7", "--at-version", "1", "--as-of", "1993-01-01"],
         &["balances", "--at-position", "x"],
         &["generate", "10", "--accounts", "0"],
-        &["balances", "--store", "postgres://x"],
+        &["balances", "--store", "postgres:x"],
     ];
     for args in wrong {
         assert_eq!(bank.run(args).code, Some(2), "{args:?}");
@@ -219,9 +218,7 @@ fn wrong_usage_is_2() {
 }
 
 /// Whoever reads may go away, and that is neither an error nor a panic.
-#[test]
-fn a_reader_that_goes_away_is_no_failure() {
-    let bank = Bank::new();
+fn a_reader_that_goes_away_is_no_failure(bank: &Bank) {
     bank.run(&["generate", "20000", "--accounts", "10000"]).success();
     let mut child = bank.command(&["balances"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());

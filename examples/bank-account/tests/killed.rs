@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use common::{Bank, HEADER, row};
+use common::{Bank, HEADER, on_each_store, row};
 
 /// Lets a program run for a random while, kills it, and says for how long it ran; `None` if it had ended by itself.
 fn kill_after(mut child: Child, longest: u64) -> Option<Duration> {
@@ -22,21 +22,21 @@ fn kill_after(mut child: Child, longest: u64) -> Option<Duration> {
     running.then_some(moment)
 }
 
-fn total(minor: i64) -> Value {
-    let sign = if minor < 0 { "-" } else { "" };
-    json!(format!("{sign}{}.{:02}", minor.abs() / 100, minor.abs() % 100))
+on_each_store! {
+    an_import_that_is_killed_again_and_again_books_every_row_once
+    two_imports_at_once_book_every_row_once
+    a_replay_that_is_killed_leaves_the_old_read_model_and_the_next_one_ends
+    an_interrupted_import_says_how_far_it_came_and_is_gone_on_with
 }
 
 /// `no-lost-append`, `one-outcome-per-key`, `exactly-once-read-model`.
-#[test]
-fn an_import_that_is_killed_again_and_again_books_every_row_once() {
-    let bank = Bank::new();
+fn an_import_that_is_killed_again_and_again_books_every_row_once(bank: &Bank) {
     let (text, balances) = common::synthetic(6_000, 300);
     let ledger = bank.write("ledger.csv", text);
     let mut moments = Vec::new();
     for _ in 0..12 {
         moments.push(kill_after(bank.start(&["import", ledger.to_str().unwrap()]), 400));
-        if fastrand::bool() && bank.path("bank.db").exists() {
+        if fastrand::bool() && bank.is_there() {
             // Whoever reads in between sees whole transactions, and moves the checkpoints on.
             let listed = bank.run(&["balances", "--json"]);
             assert!(listed.code == Some(0), "{listed:?} after {moments:?}");
@@ -45,38 +45,40 @@ fn an_import_that_is_killed_again_and_again_books_every_row_once() {
     let report = bank.import(&ledger).success().json();
     assert_eq!(report["transactions"], 6_000, "{moments:?}");
     assert_eq!((&report["refused"], &report["malformed"]), (&json!(0), &json!(0)), "{moments:?}");
-    let listed = bank.json(&["balances", "--json"]);
-    assert_eq!(listed["position"], 6_300, "each row once and each opening once, {moments:?}");
-    assert_eq!(listed["total"], total(balances.iter().sum()), "{moments:?}");
-    for entry in listed["balances"].as_array().unwrap() {
-        let account: usize = entry["account"].as_str().unwrap().parse().unwrap();
-        assert_eq!(entry["balance"], total(balances[account]), "{entry} {moments:?}");
-    }
-    let count: u64 = bank
-        .json(&["turnover", "--json"])
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|month| month["count"].as_u64().unwrap())
-        .sum();
-    assert_eq!(count, 6_000, "{moments:?}");
+    bank.holds_exactly(6_000, &balances, &format!("after {moments:?}"));
 }
 
-#[test]
-fn a_replay_that_is_killed_leaves_the_old_read_model_and_the_next_one_ends() {
-    let bank = Bank::new();
+/// `one-outcome-per-key`: whichever comes first books a row, and the other finds it booked.
+fn two_imports_at_once_book_every_row_once(bank: &Bank) {
+    let (text, balances) = common::synthetic(4_000, 200);
+    let ledger = bank.write("ledger.csv", text);
+    let import = || {
+        let mut command = bank.command(&["import", ledger.to_str().unwrap(), "--json"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let reports = [import(), import()].map(|child| {
+        let answer = common::answer(child.wait_with_output().unwrap()).success();
+        assert_eq!(answer.err, "");
+        answer.json()
+    });
+    let sum = |field: &str| reports.iter().map(|report| report[field].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((sum("added"), sum("already")), (4_000, 4_000), "{reports:?}");
+    bank.holds_exactly(4_000, &balances, &format!("{reports:?}"));
+}
+
+fn a_replay_that_is_killed_leaves_the_old_read_model_and_the_next_one_ends(bank: &Bank) {
     bank.run(&["generate", "30000", "--accounts", "300"]).success();
     let before = bank.json(&["balances", "--json"]);
     let generation = |bank: &Bank| bank.json(&["status", "--json"])["projections"][0]["generation"].clone();
     let mut moments = Vec::new();
     for _ in 0..10 {
-        let served = generation(&bank);
+        let served = generation(bank);
         let killed = kill_after(bank.start(&["replay", "balances"]), 500);
         moments.push(killed);
         assert_eq!(bank.json(&["balances", "--json"]), before, "{moments:?}");
-        assert!(generation(&bank).as_u64() >= served.as_u64(), "{moments:?}");
+        assert!(generation(bank).as_u64() >= served.as_u64(), "{moments:?}");
     }
-    let served = generation(&bank).as_u64().unwrap();
+    let served = generation(bank).as_u64().unwrap();
     let replayed = bank.json(&["replay", "balances", "--json"]);
     assert!(replayed[0]["generation"].as_u64().unwrap() > served, "{replayed} {moments:?}");
     assert_eq!(bank.json(&["balances", "--json"]), before, "{moments:?}");
@@ -84,9 +86,7 @@ fn a_replay_that_is_killed_leaves_the_old_read_model_and_the_next_one_ends() {
 }
 
 /// The ledger comes through a pipe that stays open, so the import is surely under way when it is interrupted.
-#[test]
-fn an_interrupted_import_says_how_far_it_came_and_is_gone_on_with() {
-    let bank = Bank::new();
+fn an_interrupted_import_says_how_far_it_came_and_is_gone_on_with(bank: &Bank) {
     let rows: Vec<_> = (1..=50).map(|n| row(n, n % 5, "930102", "PRIJEM", "1.00")).collect();
     let text = HEADER.to_owned() + &rows[..30].concat();
     let mut command = bank.command(&["import", "/dev/stdin"]);
@@ -98,7 +98,7 @@ fn an_interrupted_import_says_how_far_it_came_and_is_gone_on_with() {
         pipe.write_all(row(1_000 + n, 6, "930102", "PRIJEM", "1.00").as_bytes()).unwrap();
     }
     let begun = Instant::now();
-    while !bank.path("bank.db").exists() || bank.run(&["history", "6"]).code != Some(0) {
+    while bank.run(&["history", "6"]).code != Some(0) {
         assert!(begun.elapsed() < Duration::from_secs(60), "nothing was booked");
     }
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());

@@ -1,4 +1,4 @@
-//! A year of a real bank's ledger, on both stores, against what an independent script found in it.
+//! A year of a real bank's ledger, on every store, against what an independent script found in it.
 
 mod common;
 
@@ -8,7 +8,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use common::{Answer, Bank, program, with_stdin};
+use common::{Answer, Bank, on_each_store, program, with_stdin};
+
+on_each_store! {
+    a_year_of_the_bank_is_exact_and_after_a_replay
+}
 
 /// What `run` printed, a JSON text on each line.
 fn lines(answer: &Answer) -> Vec<Value> {
@@ -72,10 +76,8 @@ fn a_year_of_the_bank_is_exact_in_memory() {
     check(&lines(&answer), &closing);
 }
 
-#[test]
-fn a_year_of_the_bank_is_exact_on_sqlite_and_after_a_replay() {
+fn a_year_of_the_bank_is_exact_and_after_a_replay(bank: &Bank) {
     let Some((ledger, closing)) = common::real_ledger() else { return };
-    let bank = Bank::new();
     let mut answers = lines(&with_stdin(bank.command(&["run", "-"]), &commands(&ledger)).success());
     check(&answers, &closing);
 

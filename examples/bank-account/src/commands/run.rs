@@ -12,6 +12,7 @@ use clap::Parser;
 use crate::bank::Bank;
 use crate::cli::{Line, RunArgs};
 use crate::error::BankError;
+use crate::store_url::without_passwords;
 
 /// `bank-account run`.
 pub(crate) async fn run(bank: &Bank, args: &RunArgs, out: &mut dyn Write) -> Result<(), BankError> {
@@ -51,7 +52,7 @@ async fn execute(bank: &Bank, line: &str, out: &mut dyn Write) -> Result<ExitCod
             write!(out, "{usage}")?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(usage) => Err(BankError::Usage { what: complaint(&usage.to_string()) }),
+        Err(usage) => Err(BankError::Usage { what: complaint(&without_passwords(usage).to_string()) }),
     }
 }
 

@@ -1,14 +1,37 @@
 //! Running the built program on files of its own.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "each test file uses a part of it")]
 
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use factum_postgres_server::{Database, Server};
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// Makes two tests of each function that takes a bank: one on SQLite, and one on Postgres, skipped where there is none.
+macro_rules! on_each_store {
+    ($($test:ident)*) => {
+        mod on_sqlite {
+            $(#[test]
+            fn $test() {
+                super::$test(&crate::common::Bank::new());
+            })*
+        }
+
+        mod on_postgres {
+            $(#[test]
+            fn $test() {
+                if let Some(bank) = crate::common::Bank::on_postgres() {
+                    super::$test(&bank);
+                }
+            })*
+        }
+    };
+}
+pub(crate) use on_each_store;
 
 /// The header line of a ledger.
 pub(crate) const HEADER: &str = "\"trans_id\";\"account_id\";\"date\";\"type\";\"operation\";\"amount\";\"balance\";\"k_symbol\";\"bank\";\"account\"\r\n";
@@ -34,10 +57,17 @@ pub(crate) fn synthetic(rows: u64, accounts: u64) -> (String, Vec<i64>) {
     (text, balances)
 }
 
-/// A folder with a bank in it.
+/// An amount in minor units, as it is printed.
+pub(crate) fn amount(minor: i64) -> Value {
+    let sign = if minor < 0 { "-" } else { "" };
+    Value::from(format!("{sign}{}.{:02}", minor.abs() / 100, minor.abs() % 100))
+}
+
+/// A folder with files, and a bank in it or in a database of its own.
 pub(crate) struct Bank {
     pub(crate) folder: TempDir,
     store: String,
+    _database: Option<Database>,
 }
 
 /// What the program answered.
@@ -52,7 +82,52 @@ impl Bank {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = format!("sqlite:{}", folder.path().join("bank.db").display());
-        Self { folder, store }
+        Self { folder, store, _database: None }
+    }
+
+    /// In an empty database of the server for tests; `None` where there is none, which it says itself.
+    pub(crate) fn on_postgres() -> Option<Self> {
+        Server::for_test().map(|server| Self::on(&server))
+    }
+
+    /// In an empty database of this server.
+    pub(crate) fn on(server: &Server) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let database = runtime.block_on(server.empty_database()).unwrap_or_else(|error| panic!("{error}"));
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder, store: database.url(), _database: Some(database) }
+    }
+
+    /// What `--store` is given.
+    pub(crate) fn store(&self) -> &str {
+        &self.store
+    }
+
+    /// Whether there is a bank already, whole enough to be looked at.
+    pub(crate) fn is_there(&self) -> bool {
+        let answer = self.run(&["status"]);
+        if answer.code == Some(0) {
+            return true;
+        }
+        answer.fails_with(&["there is no bank"]);
+        false
+    }
+
+    /// That it holds this ledger of [`synthetic`] rows, each of them once, and nothing else.
+    #[track_caller]
+    pub(crate) fn holds_exactly(&self, rows: u64, balances: &[i64], when: &str) {
+        let listed = self.json(&["balances", "--json"]);
+        let accounts = listed["balances"].as_array().unwrap();
+        let openings = accounts.len() as u64;
+        assert_eq!(listed["position"], rows + openings, "each row once and each opening once {when}");
+        assert_eq!(listed["total"], amount(balances.iter().sum()), "{when}");
+        for entry in accounts {
+            let account: usize = entry["account"].as_str().unwrap().parse().unwrap();
+            assert_eq!(entry["balance"], amount(balances[account]), "{entry} {when}");
+        }
+        let months = self.json(&["turnover", "--json"]);
+        let count: u64 = months.as_array().unwrap().iter().map(|month| month["count"].as_u64().unwrap()).sum();
+        assert_eq!(count, rows, "{when}");
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
