@@ -90,7 +90,6 @@ pub(crate) async fn begin<'c>(
 async fn done(conn: &mut PgConnection, schema: &Schema) -> Result<BTreeSet<i32>, ConnectError> {
     if !exists(conn, schema, "migrations").await? {
         let create = schema.put_into(include_str!("sql/migrations/0000_migrations.sql"));
-        let create = create.replace(":schema", &schema.quoted());
         sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *conn).await.map_err(fault)?;
     }
     let numbers = schema.put_into("SELECT number FROM factum.migrations");

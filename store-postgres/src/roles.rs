@@ -7,7 +7,7 @@ use crate::db::connect_once;
 use crate::error::{ConnectError, fault};
 use crate::migrate::{begin, check};
 use crate::options::PostgresOptions;
-use crate::sql::{MAX_IDENTIFIER, Schema, quote};
+use crate::sql::{MAX_IDENTIFIER, Schema, fill, quote};
 
 /// The names of the four roles.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ impl Roles {
 
     /// Gives each what it needs and nothing else, of all that is there now.
     pub(crate) async fn grant(&self, conn: &mut PgConnection, schema: &Schema) -> Result<(), ConnectError> {
-        let mut names = vec![(":schema", schema.quoted()), ("factum.", format!("{}.", schema.quoted()))];
+        let mut names = schema.places();
         names.push((":owner", quote(&self.owner)));
         names.extend(self.others.iter().map(|(place, name)| (*place, quote(name))));
         let grants = fill(include_str!("sql/roles.sql"), &names);
@@ -102,35 +102,9 @@ async fn execute(conn: &mut PgConnection, statement: String) -> Result<(), Conne
     Ok(())
 }
 
-/// A text with each place filled, in one walk: what is put in is never looked at again, whatever it is called.
-fn fill(text: &str, names: &[(&str, String)]) -> String {
-    let mut filled = String::with_capacity(2 * text.len());
-    let mut rest = text;
-    while !rest.is_empty() {
-        if let Some((place, name)) = names.iter().find(|(place, _)| rest.starts_with(place)) {
-            filled.push_str(name);
-            rest = rest.get(place.len()..).unwrap_or_default();
-        } else {
-            let mut characters = rest.chars();
-            filled.extend(characters.next());
-            rest = characters.as_str();
-        }
-    }
-    filled
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_put_into_a_place_is_not_taken_for_a_place() {
-        let names = [(":owner", quote("a:writer\"factum.")), (":writer", quote("w")), ("factum.", "\"s\".".to_owned())];
-        assert_eq!(
-            fill("GRANT x ON factum.t TO :owner, :writer", &names),
-            r#"GRANT x ON "s".t TO "a:writer""factum.", "w""#
-        );
-    }
 
     #[test]
     fn names_that_would_be_cut_are_refused() {

@@ -38,17 +38,59 @@ impl Schema {
         i64::from_be_bytes(digest.to_be_bytes())
     }
 
-    /// A statement of a file: without the comment at its top, and with this schema in the place of `factum.`.
+    /// A statement of a file: without the comment at its top, and with this schema in the place of `factum.` and `:schema`.
     pub(crate) fn put_into(&self, text: &str) -> String {
         let start = text.lines().take_while(|line| line.starts_with("--")).map(|line| line.len() + 1).sum::<usize>();
-        let body = text.get(start..).unwrap_or(text).trim();
-        body.replace("factum.", &format!("{}.", self.quoted())).replace(":lock", &self.order_lock().to_string())
+        fill(text.get(start..).unwrap_or(text).trim(), &self.places())
+    }
+
+    /// What stands for this schema in the files, and what is put there.
+    pub(crate) fn places(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("factum.", format!("{}.", self.quoted())),
+            (":schema", self.quoted()),
+            (":lock", self.order_lock().to_string()),
+            (BODY, self.body()),
+        ]
+    }
+
+    /// What stands around the bodies of functions: nothing that the schema's name holds could end one.
+    fn body(&self) -> String {
+        let longer = |n: usize| format!("$function{}$", "_".repeat(n));
+        (0..=MAX_IDENTIFIER)
+            .map(longer)
+            .find(|mark| !self.name.contains(mark.as_str()))
+            .unwrap_or_else(|| BODY.to_owned())
     }
 }
+
+/// What stands around the body of a function in the files.
+const BODY: &str = "$function$";
 
 /// An identifier, quoted.
 pub(crate) fn quote(identifier: &str) -> String {
     format!("\"{}\"", identifier.replace('"', "\"\""))
+}
+
+/// A text with each place filled, in one walk: what is put in is never looked at again, whatever it is called. Comments are left
+/// as they are: a name that holds the end of a line would leave them.
+pub(crate) fn fill(text: &str, places: &[(&str, String)]) -> String {
+    let mut filled = String::with_capacity(2 * text.len());
+    for line in text.split_inclusive('\n') {
+        let (mut rest, comment) = line.split_at(line.find("--").unwrap_or(line.len()));
+        while !rest.is_empty() {
+            if let Some((place, name)) = places.iter().find(|(place, _)| rest.starts_with(place)) {
+                filled.push_str(name);
+                rest = rest.get(place.len()..).unwrap_or_default();
+            } else {
+                let mut characters = rest.chars();
+                filled.extend(characters.next());
+                rest = characters.as_str();
+            }
+        }
+        filled.push_str(comment);
+    }
+    filled
 }
 
 macro_rules! statements {
@@ -148,6 +190,25 @@ mod tests {
         let schema = Schema::new("my \"shop\"").unwrap();
         let put = schema.put_into("-- What it is for.\n-- $1: a number\nSELECT factum.f($1), :lock\n");
         assert_eq!(put, format!("SELECT \"my \"\"shop\"\"\".f($1), {}", schema.order_lock()));
+    }
+
+    #[test]
+    fn what_is_put_into_a_place_is_not_taken_for_a_place() {
+        let names = [(":owner", quote("a:writer\"factum.")), (":writer", quote("w")), ("factum.", "\"s\".".to_owned())];
+        assert_eq!(
+            fill("GRANT x ON factum.t TO :owner, :writer", &names),
+            r#"GRANT x ON "s".t TO "a:writer""factum.", "w""#
+        );
+        let schema = Schema::new("a:lock").unwrap();
+        assert_eq!(schema.put_into("SELECT factum.f(:lock)"), format!("SELECT \"a:lock\".f({})", schema.order_lock()));
+    }
+
+    /// The name of a schema ended the bodies of functions, and comments, and what followed in it was run as SQL.
+    #[test]
+    fn no_name_ends_the_body_of_a_function_or_a_comment() {
+        let body = |name: &str| Schema::new(name).unwrap().put_into("AS $function$ factum.f -- factum.\n$function$");
+        assert_eq!(body("a$function$b"), "AS $function_$ \"a$function$b\".f -- factum.\n$function_$");
+        assert_eq!(body("a\nb"), "AS $function$ \"a\nb\".f -- factum.\n$function$");
     }
 
     #[test]

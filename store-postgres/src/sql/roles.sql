@@ -10,9 +10,10 @@ REVOKE ALL ON ALL ROUTINES IN SCHEMA :schema FROM PUBLIC, :writer, :projector, :
 ALTER DEFAULT PRIVILEGES FOR ROLE :owner REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
 GRANT USAGE ON SCHEMA :schema TO :writer, :projector, :reader;
 
--- Everybody knows which store this is and reads the log.
+-- Everybody knows which store this is and reads the log, by tags too.
 GRANT SELECT ON factum.meta, factum.migrations, factum.events, factum.tags, factum.keys, factum.snapshots
   TO :writer, :projector, :reader;
+GRANT EXECUTE ON FUNCTION factum.walk_tags_forward, factum.walk_tags_backward TO :writer, :projector, :reader;
 
 -- A writer adds to the log. It gives a key whose time has passed a new outcome, or deletes it.
 GRANT INSERT ON factum.events, factum.tags TO :writer;
@@ -20,3 +21,15 @@ GRANT INSERT, UPDATE, DELETE ON factum.keys, factum.snapshots TO :writer;
 GRANT EXECUTE ON FUNCTION
   factum.append_one, factum.append_group, factum.judge, factum.find_match, factum.remember, factum.require_settings
   TO :writer;
+
+-- Read models are read by readers, and by projectors, who write them. A dropped generation stays as a row.
+GRANT SELECT ON factum.generations, factum.checkpoints, factum.documents, factum.kept, factum.projected_tables
+  TO :projector, :reader;
+GRANT EXECUTE ON FUNCTION factum.find_generation, factum.aside TO :projector, :reader;
+GRANT INSERT, UPDATE ON factum.generations TO :projector;
+GRANT INSERT, UPDATE, DELETE ON factum.checkpoints, factum.documents TO :projector;
+GRANT INSERT, DELETE ON factum.kept, factum.projected_tables TO :projector;
+GRANT EXECUTE ON FUNCTION
+  factum.commit_page, factum.hold_shard, factum.change_shard, factum.hold_tables, factum.bound_tables,
+  factum.exchange_tables, factum.grant_alike, factum.drop_tables
+  TO :projector;
