@@ -27,6 +27,9 @@ pub(crate) enum Access {
 const SNAPSHOT_EVERY: u64 = 100;
 const SNAPSHOTS_KEPT: usize = 3;
 
+/// How many accounts are kept in memory: those of the ledger, so that a command on one is a single round trip to the store.
+const CACHED: usize = 4_096;
+
 pub(crate) struct Bank {
     store: Arc<dyn EventStore>,
     accounts: Repository<Account>,
@@ -55,7 +58,7 @@ impl Bank {
     }
 
     fn new(store: Arc<dyn EventStore>, read_models: Arc<dyn ReadModelStore>) -> Self {
-        let accounts = Repository::new(store.clone()).snapshots(SNAPSHOT_EVERY, SNAPSHOTS_KEPT);
+        let accounts = Repository::new(store.clone()).snapshots(SNAPSHOT_EVERY, SNAPSHOTS_KEPT).cache(CACHED);
         let projector = Projector::new(store.clone(), read_models).with(Balances).with(MonthlyTurnover);
         Self { store, accounts, projector }
     }
