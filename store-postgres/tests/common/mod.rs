@@ -46,11 +46,16 @@ impl Place {
 
     /// Ends when a session of this database waits for an advisory lock.
     pub(crate) async fn until_somebody_waits_for_a_lock(&self) {
+        self.until_somebody_waits_for("advisory").await;
+    }
+
+    /// The same for a lock of another kind.
+    pub(crate) async fn until_somebody_waits_for(&self, kind: &str) {
         let mut conn = self.connection().await;
-        let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+        let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = $1 AND NOT granted \
                        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
         let waits = async {
-            while sqlx::query(waiting).fetch_one(&mut conn).await.unwrap().get::<i64, _>(0) == 0 {
+            while sqlx::query(waiting).bind(kind).fetch_one(&mut conn).await.unwrap().get::<i64, _>(0) == 0 {
                 tokio::task::yield_now().await;
             }
         };
