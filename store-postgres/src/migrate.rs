@@ -53,8 +53,8 @@ pub(crate) async fn migrate(url: &str, options: &PostgresOptions) -> Result<(), 
     let schema = Schema::new(&options.schema);
     let schema = schema.ok_or_else(|| ConnectError::Schema { schema: options.schema.clone() })?;
     let mut conn = connect_once(url, options).await?;
-    require_utf8(&mut conn).await?;
     let mut transaction = begin(&mut conn, &schema).await?;
+    require_utf8(&mut transaction).await?;
     let done = done(&mut transaction, &schema).await?;
     let roles = roles::act_as_owner(&mut transaction, &schema, options).await?;
     let missing = || MIGRATIONS.iter().filter(|migration| !done.contains(&migration.number));
@@ -124,8 +124,16 @@ pub(crate) async fn check_url(url: &str, options: &PostgresOptions) -> Result<()
     Ok(conn.close().await.map_err(fault)?)
 }
 
-/// What store this is, if this release can work with it.
+/// What store this is, if this release can work with it. In a transaction: a pooler would else hand out another connection to
+/// the server between the two messages of a statement.
 pub(crate) async fn check(conn: &mut PgConnection, schema: &Schema, read_only: bool) -> Result<Look, ConnectError> {
+    let mut transaction = conn.begin_with(BEGIN).await.map_err(fault)?;
+    let look = look(&mut transaction, schema, read_only).await?;
+    transaction.commit().await.map_err(fault)?;
+    Ok(look)
+}
+
+async fn look(conn: &mut PgConnection, schema: &Schema, read_only: bool) -> Result<Look, ConnectError> {
     require_utf8(conn).await?;
     let missing = |found| ConnectError::NotMigrated { schema: schema.name().to_owned(), found, needed: KNOWN };
     if !exists(conn, schema, "meta").await? {
