@@ -14,11 +14,14 @@ SELECT e.position, e.version, e.recorded_at, e.occurred_at, e.id, e.schema_versi
   e.stream, e.event_type, e.tags, e.metadata, e.payload,
   edge.position AS edge, edge.id AS edge_id, edge.more
 FROM edge
--- ANY, where there is but one, and the order by both columns: so that only the index of categories will do.
+-- ANY, where there is but one, and the order by both columns: so that only the index of categories will do. The edge outside
+-- of the LIMIT: a range of positions seems so small to the planner that it would sort all that lies in it.
 LEFT JOIN LATERAL (
-  SELECT position, version, recorded_at, occurred_at, id, schema_version, tenant, stream, event_type, tags, metadata,
-    CASE WHEN pg_column_size(payload) < 2000 AND pg_column_compression(payload) IS NULL THEN payload END AS payload
-  FROM factum.events
-  WHERE category = ANY (ARRAY[$4]) AND position > $1 AND position <= edge.position
-  ORDER BY category, position LIMIT $2
+  SELECT * FROM (
+    SELECT position, version, recorded_at, occurred_at, id, schema_version, tenant, stream, event_type, tags, metadata,
+      CASE WHEN pg_column_size(payload) < 2000 AND pg_column_compression(payload) IS NULL THEN payload END AS payload
+    FROM factum.events
+    WHERE category = ANY (ARRAY[$4]) AND position > $1
+    ORDER BY category, position LIMIT $2
+  ) walked WHERE position <= edge.position
 ) e ON true

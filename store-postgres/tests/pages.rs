@@ -1,0 +1,151 @@
+//! What a page costs.
+//!
+//! In a store whose tables had been analyzed, each page of a category read all that followed it in the log, and sorted it:
+//! to the planner a range of positions that it does not know is half a percent of the table, and worth sorting.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Place, place, stream};
+use factum::{
+    Category, Direction, EventStore, EventType, LogId, PageLimit, Position, Query, QueryItem, ReadLog, ReadStream, Tag,
+};
+use sqlx::Row;
+
+const EVENTS: u64 = 20_000;
+const PAGE: u64 = 100;
+
+/// Events of one account in ten; every hundredth of another category, with a tag.
+async fn filled() -> Option<Place> {
+    let place = place().await?;
+    place
+        .execute(
+            "INSERT INTO factum.events
+             SELECT n, (n - 1) / 10 + 1, now(), NULL, gen_random_uuid(), 1, '', CASE n % 100 WHEN 0 THEN 'rare' ELSE 'account' END,
+               'account-' || n % 10, 'Deposited', CASE n % 100 WHEN 0 THEN ARRAY['a:b'] END, NULL, '{}'
+             FROM generate_series(1, 20000) n;
+             INSERT INTO factum.tags SELECT position, 'a:b', tenant, category, event_type FROM factum.events WHERE category = 'rare';
+             ANALYZE",
+        )
+        .await;
+    Some(place)
+}
+
+fn category(name: &str) -> QueryItem {
+    QueryItem::new().category(Category::new(name).unwrap())
+}
+
+/// How many rows and entries of indexes were looked at so far, by sessions that have ended.
+async fn looked_at(place: &Place) -> u64 {
+    let sum = "SELECT (SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) FROM pg_stat_user_tables)::bigint
+                 + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes)::bigint";
+    let sum: i64 = sqlx::query(sum).fetch_one(&mut place.connection().await).await.unwrap().get(0);
+    sum.unsigned_abs()
+}
+
+/// Ends when no session but this one is left: each tells what it has looked at as it ends.
+async fn until_all_have_left(place: &Place) {
+    let mut conn = place.connection().await;
+    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+                    AND backend_type = 'client backend'";
+    let leave = async {
+        while sqlx::query(others).fetch_one(&mut conn).await.unwrap().get::<i64, _>(0) > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), leave).await.expect("a session stays");
+}
+
+/// Reads all pages of a query, and says how many events and pages they were.
+async fn read(store: &dyn EventStore, query: &Query, direction: Direction) -> (u64, u64) {
+    let (mut events, mut pages) = (0, 0);
+    let limit = PageLimit { events: 100, ..PageLimit::default() };
+    let mut read = match direction {
+        Direction::Forward => ReadLog::after(LogId::FIRST, Position::START),
+        Direction::Backward => ReadLog::before(LogId::FIRST, Position::END),
+    };
+    read = read.filter(query.clone()).limit(limit);
+    loop {
+        let page = store.read_log(read.clone()).await.unwrap();
+        events += page.events.len() as u64;
+        pages += 1;
+        match page.reached.filter(|_| !page.end) {
+            Some(reached) => read.after = reached.position,
+            None => return (events, pages),
+        }
+    }
+}
+
+/// All pages look at a few times what they give, and a little beside it.
+async fn costs_what_it_gives(query: Query, expected: u64) {
+    let Some(place) = filled().await else { return };
+    for direction in [Direction::Forward, Direction::Backward] {
+        until_all_have_left(&place).await;
+        let before = looked_at(&place).await;
+        let store = place.store().await;
+        let (events, pages) = read(&*store, &query, direction).await;
+        assert_eq!(events, expected);
+        store.close().await.unwrap();
+        until_all_have_left(&place).await;
+        let looked = looked_at(&place).await - before;
+        assert!(looked >= events, "nothing was counted");
+        assert!(
+            looked < events * 6 + pages * 20 + 4_000,
+            "{looked} rows and entries for {events} events in {pages} pages"
+        );
+    }
+}
+
+#[tokio::test]
+async fn pages_of_the_log_look_at_what_they_give() {
+    costs_what_it_gives(Query::all(), EVENTS).await;
+}
+
+#[tokio::test]
+async fn pages_of_a_category_look_at_what_they_give() {
+    costs_what_it_gives(Query::all().or(category("account")), EVENTS - EVENTS / 100).await;
+}
+
+#[tokio::test]
+async fn pages_of_a_rare_category_look_at_what_they_give() {
+    costs_what_it_gives(Query::all().or(category("rare")), EVENTS / 100).await;
+}
+
+#[tokio::test]
+async fn pages_of_several_categories_look_at_what_they_give() {
+    costs_what_it_gives(Query::all().or(category("account")).or(category("rare")), EVENTS).await;
+}
+
+#[tokio::test]
+async fn pages_of_one_event_type_of_a_category_look_at_what_they_give() {
+    let deposited = category("account").event_type(EventType::new("Deposited").unwrap());
+    costs_what_it_gives(Query::all().or(deposited), EVENTS - EVENTS / 100).await;
+}
+
+#[tokio::test]
+async fn pages_of_a_tag_look_at_what_they_give() {
+    costs_what_it_gives(Query::all().or(QueryItem::new().tag(Tag::new("a:b").unwrap())), EVENTS / 100).await;
+}
+
+#[tokio::test]
+async fn pages_of_a_stream_look_at_what_they_give() {
+    let Some(place) = filled().await else { return };
+    until_all_have_left(&place).await;
+    let before = looked_at(&place).await;
+    let store = place.store().await;
+    let (mut events, mut after) = (0, None);
+    loop {
+        let page = store.read_stream(ReadStream::new(stream("1")).after(after).limit(100)).await.unwrap();
+        events += page.events.len() as u64;
+        after = page.events.last().map(|event| event.version);
+        if page.end {
+            break;
+        }
+    }
+    assert_eq!(events, EVENTS / 10);
+    store.close().await.unwrap();
+    until_all_have_left(&place).await;
+    let looked = looked_at(&place).await - before;
+    assert!(looked < events * 6 + events / PAGE * 20 + 4_000, "{looked} rows and entries for {events} events");
+}
