@@ -23,15 +23,15 @@ pub(crate) fn since(retention: KeyRetention) -> DateTime<Utc> {
     }
 }
 
-/// The outcome under a key: one statement, a second one where there are events to tell of.
+/// The outcome under a key: one statement, a second one where there are several events to tell of.
 pub(crate) async fn find(db: &Db, key: &Key, since: DateTime<Utc>) -> Result<Option<Remembered>, Fault> {
     let rows = db.fetch(|| find_key(db, key, since)).await.map_err(fault)?;
     let Some(row) = rows.first() else { return Ok(None) };
     let written = match positions(row)? {
-        Some((first, last)) => {
+        Some((first, last)) if first < last => {
             db.fetch(|| sqlx::query(db.sql.written.clone()).bind(first).bind(last)).await.map_err(fault)?
         }
-        None => Vec::new(),
+        _ => Vec::new(),
     };
     remembered(row, &written).map(Some)
 }
@@ -48,11 +48,11 @@ pub(crate) async fn find_on(
     let found = find_key(db, &keyed.key, since).persistent(persistent).fetch_all(&mut *conn).await.map_err(fault)?;
     let Some(row) = found.first() else { return Ok(None) };
     let written = match positions(row)? {
-        Some((first, last)) => {
+        Some((first, last)) if first < last => {
             let bound = sqlx::query(db.sql.written.clone()).bind(first).bind(last);
             bound.persistent(persistent).fetch_all(conn).await.map_err(fault)?
         }
-        None => Vec::new(),
+        _ => Vec::new(),
     };
     remembered(row, &written).map(Some)
 }
@@ -63,16 +63,18 @@ fn find_key(db: &Db, key: &Key, since: DateTime<Utc>) -> Bound<'static> {
 }
 
 fn positions(row: &PgRow) -> Result<Option<(i64, i64)>, Fault> {
-    let (first, last): (Option<i64>, Option<i64>) = (row.try_get(1).map_err(fault)?, row.try_get(2).map_err(fault)?);
+    let (first, last): (Option<i64>, Option<i64>) = (row.try_get(6).map_err(fault)?, row.try_get(7).map_err(fault)?);
     Ok(first.zip(last))
 }
 
+/// `events` are those that were asked for because there are several; one alone is in the row of the key.
 fn remembered(row: &PgRow, events: &[PgRow]) -> Result<Remembered, Fault> {
-    let fingerprint = Fingerprint::from(row.try_get::<uuid::Uuid, _>(0).map_err(fault)?);
-    let refusal: Option<String> = row.try_get(3).map_err(fault)?;
+    let fingerprint = Fingerprint::from(row.try_get::<uuid::Uuid, _>(5).map_err(fault)?);
+    let refusal: Option<String> = row.try_get(8).map_err(fault)?;
     let outcome = match (positions(row)?, refusal) {
         (Some((first, last)), _) => {
-            let (recorded_at, versions) = written(events)?;
+            let alone = row.try_get::<Option<i64>, _>(2).map_err(fault)?.is_some();
+            let (recorded_at, versions) = written(if alone { std::slice::from_ref(row) } else { events })?;
             Outcome::Accepted { log: LogId::FIRST, first: at(first), last: at(last), recorded_at, versions }
         }
         (None, Some(reason)) => Outcome::Refused { reason },
