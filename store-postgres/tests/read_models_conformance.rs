@@ -1,12 +1,11 @@
 //! The promises of the port to read models, on PostgreSQL: directly, and behind a pooler that hands out connections by
-//! transaction. The events are elsewhere: none of these checks reads them.
+//! transaction.
 
 mod common;
 
 use std::sync::Arc;
 
 use factum_conformance::{Fixture, checks};
-use factum_memory::MemoryStore;
 use factum_postgres::PostgresOptions;
 
 const SUITES: [&str; 4] = ["commits", "documents", "generations", "history"];
@@ -15,9 +14,8 @@ async fn keeps_every_promise(options: PostgresOptions) {
     let mut done = 0;
     for check in checks().into_iter().filter(|check| SUITES.contains(&check.suite())) {
         let Some(place) = common::place().await else { return };
-        let store = options.connect(&place.url()).await.unwrap_or_else(|error| panic!("{error}"));
-        let fixture =
-            Fixture::events_only(Arc::new(MemoryStore::new())).with_read_models(Arc::new(store)).keep(place.database);
+        let store = Arc::new(options.connect(&place.url()).await.unwrap_or_else(|error| panic!("{error}")));
+        let fixture = Fixture::events_only(store.clone()).with_read_models(store).keep(place.database);
         let name = format!("{check:?}");
         if let Err(error) = tokio::spawn(async move { check.run(&fixture).await }).await {
             panic!("{name}: {error}");

@@ -13,7 +13,6 @@ use factum::{
     ReadModelStore, ReadStream,
 };
 use factum_conformance::{Fixture, checks};
-use factum_memory::MemoryStore;
 use factum_postgres::{ConnectError, PostgresOptions, PostgresStore};
 use factum_postgres_server::{Server, ServerOptions};
 use sql::*;
@@ -100,7 +99,7 @@ fn a_projector_may_all_that_read_models_promise() {
     let fixture = async || {
         let place = realm.place().await;
         let store = store_as(&place, "folds").await;
-        Fixture::events_only(Arc::new(MemoryStore::new())).with_read_models(store).keep(place.database)
+        Fixture::events_only(store.clone()).with_read_models(store).keep(place.database)
     };
     let done = run(&["commits", "generations", "history"], fixture);
     assert!(done > 25, "only {done} checks were run");
