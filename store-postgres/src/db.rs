@@ -179,16 +179,18 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
 /// Statements that read walk an index in its order and stop when a page is full. A planner that knows nothing of a table that
-/// was just filled would rather collect and sort all that may match.
-const WALK: [(&str, &str); 3] = [("enable_bitmapscan", "off"), ("enable_seqscan", "off"), ("jit", "off")];
+/// was just filled would rather collect and sort all that may match, and one that knows it well may take the positions up to the
+/// end of the log for few, and walk them all.
+const WALK: [(&str, &str); 4] =
+    [("enable_bitmapscan", "off"), ("enable_seqscan", "off"), ("enable_sort", "off"), ("jit", "off")];
 
 /// In a transaction, which may be a user's, the planner is free.
-const BEGIN_FREE: &str =
-    "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_bitmapscan = on; SET LOCAL enable_seqscan = on";
+const BEGIN_FREE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_bitmapscan = on; \
+                          SET LOCAL enable_seqscan = on; SET LOCAL enable_sort = on";
 
 /// Behind a pooler a session keeps no settings.
 const BEGIN_WALK: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_bitmapscan = off; \
-                          SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
+                          SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off; SET LOCAL jit = off";
 
 fn connect_options(url: &str, options: &PostgresOptions) -> Result<PgConnectOptions, ConnectError> {
     let parsed = PgConnectOptions::from_str(url).map_err(|source| ConnectError::Url { source: Box::new(source) })?;

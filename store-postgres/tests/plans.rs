@@ -1,0 +1,129 @@
+//! What reads and conditions look at: as much as they find, whatever the size of the log.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Place, event, place, query_of_tag, stream};
+use factum::{
+    Append, AppendError, Category, Condition, Cursor, EventStore, EventType, LogId, PageLimit, Position, Query,
+    QueryCondition, QueryItem, ReadLog, ReadStream, StreamId, Tag,
+};
+use factum_postgres::PostgresOptions;
+use sqlx::Row;
+
+/// How many events there are, and how many a page holds.
+const EVENTS: u64 = 100_000;
+const PAGE: u64 = 100;
+
+/// Twenty categories in turn, and a rare one; five types; a tag of each tenth, and of each hundredth event; a rare one.
+const FILL: &str = "
+    INSERT INTO factum.events
+    SELECT n, 1 + n / 1000, now(), NULL, gen_random_uuid(), 1, '', c, c || '-' || n % 1000, 't' || n % 5,
+      ARRAY['ten:' || n % 10, 'hundred:' || n % 100] || CASE WHEN n % 10000 = 7777 THEN '{flag}'::text[] ELSE '{}' END,
+      NULL, '{}'
+    FROM generate_series(1, 100000) n, LATERAL (SELECT CASE WHEN n % 10000 = 7777 THEN 'rare' ELSE 'c' || n % 20 END AS c) AS of;
+    INSERT INTO factum.tags SELECT position, unnest(tags), tenant, category, event_type FROM factum.events;";
+
+enum Asked {
+    Log(ReadLog),
+    Stream(ReadStream),
+    Append(QueryCondition),
+}
+
+fn category(name: &str) -> Query {
+    Query::categories([Category::new(name).unwrap()])
+}
+
+fn typed(category: &str, event_type: &str) -> QueryItem {
+    QueryItem::new().category(Category::new(category).unwrap()).event_type(EventType::new(event_type).unwrap())
+}
+
+fn both_tags(one: &str, other: &str) -> Query {
+    Query::all().or(QueryItem::new().tag(Tag::new(one).unwrap()).tag(Tag::new(other).unwrap()))
+}
+
+fn page(read: ReadLog, filter: Query) -> Asked {
+    let limit = PageLimit { events: usize::try_from(PAGE).unwrap(), ..PageLimit::default() };
+    Asked::Log(read.filter(filter).limit(limit))
+}
+
+fn after(position: u64) -> ReadLog {
+    ReadLog::after(LogId::FIRST, Position::new(position))
+}
+
+fn none_of(query: Query, after: u64) -> Asked {
+    Asked::Append(QueryCondition { query, after: Cursor::from(Position::new(after)) })
+}
+
+/// How many rows and entries of indexes the server has walked over in the tables of events and tags.
+async fn walked(place: &Place) -> i64 {
+    let mut conn = place.connection().await;
+    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let gone = async {
+        // A session has told the statistics when it is gone.
+        while sqlx::query(others).fetch_one(&mut conn).await.unwrap().get::<i64, _>(0) > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), gone).await.expect("sessions stay");
+    let sum = "SELECT sum(n)::bigint FROM (
+        SELECT seq_tup_read AS n FROM pg_stat_all_tables WHERE schemaname = 'factum' AND relname IN ('events', 'tags')
+        UNION ALL
+        SELECT idx_tup_read FROM pg_stat_all_indexes WHERE schemaname = 'factum' AND relname IN ('events', 'tags')
+      ) AS walked";
+    sqlx::query(sum).fetch_one(&mut conn).await.unwrap().get(0)
+}
+
+/// The planner took the positions from the middle to the end of the log for few, and a page of one category walked over half the
+/// log and sorted it: 3 seconds at five million events. A condition on a category looked at each of its events.
+#[tokio::test]
+async fn pages_and_conditions_look_at_what_they_find_and_little_more() {
+    let Some(place) = place().await else { return };
+    place.execute(FILL).await;
+    place.execute("VACUUM ANALYZE factum.events").await;
+    place.execute("VACUUM ANALYZE factum.tags").await;
+    let half = EVENTS / 2;
+    let before = || ReadLog::before(LogId::FIRST, Position::new(half));
+    let two = || Query::all().or(typed("c1", "t1")).or(typed("rare", "t2"));
+    let asked = [
+        ("a page of everything", page(after(half), Query::all()), PAGE),
+        ("a page of one category", page(after(half), category("c1")), PAGE),
+        ("the page of it before", page(before(), category("c1")), PAGE),
+        ("a rare category", page(after(0), category("rare")), 10),
+        ("two categories by their types", page(after(half), two()), 2 * PAGE),
+        ("the page of them before", page(before(), two()), 2 * PAGE),
+        ("a tag", page(after(half), query_of_tag("ten:3")), PAGE),
+        ("the page of it before", page(before(), query_of_tag("ten:3")), PAGE),
+        ("a rare tag", page(after(0), query_of_tag("flag")), 10),
+        ("two tags", page(after(half), both_tags("ten:3", "hundred:13")), 4 * PAGE),
+        ("a stream", Asked::Stream(ReadStream::new(StreamId::of("c1", "1").unwrap()).limit(50)), 50),
+        ("no event with a new tag", none_of(query_of_tag("new"), 0), 0),
+        ("no event with a tag of late", none_of(query_of_tag("flag"), EVENTS - 100), 0),
+        ("no event with two tags", none_of(both_tags("flag", "ten:3"), 0), 20),
+        ("no event of a category of late", none_of(category("rare"), EVENTS - 100), 0),
+        ("no event of a new category", none_of(category("new"), 0), 0),
+    ];
+    for (name, asked, expected) in asked {
+        for options in [PostgresOptions::new(), PostgresOptions::new().transaction_pooler()] {
+            let so_far = walked(&place).await;
+            let store = options.connect(&place.url()).await.unwrap();
+            match &asked {
+                Asked::Log(read) => assert!(!store.read_log(read.clone()).await.unwrap().events.is_empty(), "{name}"),
+                Asked::Stream(read) => assert!(!store.read_stream(read.clone()).await.unwrap().events.is_empty()),
+                Asked::Append(condition) => {
+                    let append = Append::to(stream("1"), Condition::Any, vec![event()]).when(condition.clone());
+                    match store.append(append).await {
+                        Ok(_) | Err(AppendError::QueryConflict { .. }) => {}
+                        Err(error) => panic!("{name}: {error}"),
+                    }
+                }
+            }
+            store.close().await.unwrap();
+            let walked = walked(&place).await - so_far;
+            // Each event that is found is looked at in one index, and by its position in another.
+            let bound = i64::try_from(2 * expected + 50).unwrap();
+            assert!(walked <= bound, "{name} walked over {walked}, where {bound} would be much");
+        }
+    }
+}
