@@ -19,14 +19,8 @@ LEFT JOIN LATERAL (
   SELECT walk.position
   FROM (SELECT u.category, u.types::text[] AS types FROM unnest($4::text[], $5::text[]) AS u(category, types) OFFSET 0) wanted
   CROSS JOIN LATERAL (
-    -- Up to the edge lie at most $3 of them. By a LIMIT: a range of positions seems so small to the planner that it would sort
-    -- all that lies in it.
-    SELECT walked.position FROM (
-      SELECT category, position, event_type FROM factum.events
-      WHERE category = ANY (ARRAY[wanted.category]) AND position > $1
-      ORDER BY category, position LIMIT $3
-    ) walked
-    WHERE walked.position <= edge.position
+    SELECT walked.position FROM factum.events walked
+    WHERE walked.category = ANY (ARRAY[wanted.category]) AND walked.position > $1 AND walked.position <= edge.position
       AND (wanted.types IS NULL OR walked.event_type = ANY (wanted.types))
     ORDER BY walked.category, walked.position LIMIT $2
   ) walk
