@@ -10,6 +10,8 @@ pub enum OpsCommand {
     Replay(ReplayArgs),
     /// Show how far each projection is, and why it is not further
     Status(StatusArgs),
+    /// Look at the builds of a read model, go over to one, or drop one
+    Generations(GenerationsArgs),
 }
 
 /// What `replay` takes.
@@ -32,6 +34,39 @@ pub struct StatusArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What `generations` takes.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct GenerationsArgs {
+    /// The projection
+    pub name: String,
+    /// What to do
+    #[command(subcommand)]
+    pub action: GenerationsAction,
+    /// Print the result as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What `generations` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[non_exhaustive]
+pub enum GenerationsAction {
+    /// Show every generation: its version, its state, and how far it is
+    List,
+    /// Make one live, if it is whole and nowhere behind the live one, which is kept
+    Switch {
+        /// Its number
+        #[arg(value_name = "N")]
+        generation: u64,
+    },
+    /// Forget one that is not live, with everything in it
+    Drop {
+        /// Its number
+        #[arg(value_name = "N")]
+        generation: u64,
+    },
 }
 
 #[cfg(test)]
@@ -60,5 +95,18 @@ mod tests {
         assert_eq!(parse(&["replay", "a", "b", "--json"]), Ok(OpsCommand::Replay(named)));
         let all = ReplayArgs { names: Vec::new(), all: true, json: false };
         assert_eq!(parse(&["replay", "--all"]), Ok(OpsCommand::Replay(all)));
+    }
+
+    #[test]
+    fn generations_takes_a_projection_and_what_to_do_with_which() {
+        let switch = GenerationsAction::Switch { generation: 3 };
+        let args = GenerationsArgs { name: "a".to_owned(), action: switch, json: true };
+        for words in [["generations", "a", "switch", "3", "--json"], ["generations", "a", "--json", "switch", "3"]] {
+            assert_eq!(parse(&words), Ok(OpsCommand::Generations(args.clone())), "{words:?}");
+        }
+        for words in [&["generations"][..], &["generations", "a"], &["generations", "a", "drop"]] {
+            assert_eq!(parse(words), Err(2), "{words:?}");
+        }
+        assert_eq!(parse(&["generations", "a", "drop", "x"]), Err(2));
     }
 }

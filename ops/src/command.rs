@@ -4,11 +4,12 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use factum_projections::{Projector, ProjectorError};
+use factum_projections::{GenerationsError, Projector, ProjectorError};
 use thiserror::Error;
 
 use crate::args::OpsCommand;
 use crate::console::Console;
+use crate::generations::generations;
 use crate::replay::replay;
 use crate::report::one_line;
 use crate::status::status;
@@ -18,6 +19,8 @@ use crate::status::status;
 pub(crate) enum OpsError {
     #[error(transparent)]
     Projector(#[from] Box<ProjectorError>),
+    #[error(transparent)]
+    Generations(#[from] Box<GenerationsError>),
     #[error(transparent)]
     Read(#[from] factum::ReadError),
     #[error("{failed} of {asked} projections were not replayed")]
@@ -31,6 +34,12 @@ pub(crate) enum OpsError {
 impl From<ProjectorError> for OpsError {
     fn from(error: ProjectorError) -> Self {
         Self::Projector(Box::new(error))
+    }
+}
+
+impl From<GenerationsError> for OpsError {
+    fn from(error: GenerationsError) -> Self {
+        Self::Generations(Box::new(error))
     }
 }
 
@@ -66,6 +75,7 @@ impl OpsCommand {
         match self {
             Self::Replay(args) => replay(args, projector, console, out).await,
             Self::Status(args) => status(args, projector, out).await,
+            Self::Generations(args) => generations(args, projector, out).await,
         }
     }
 }

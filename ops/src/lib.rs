@@ -1,8 +1,9 @@
 //! The command line that a service mounts in its own binary, with its own projections.
 //!
 //! [`OpsCommand`] is a set of clap subcommands: `replay` builds read models anew while the old ones serve, `status`
-//! says how far each projection is and why it is not further. A service flattens it into its own commands, and gives it
-//! the [`Projector`](factum_projections::Projector) that it runs anyway:
+//! says how far each projection is and why it is not further, `generations` shows the builds of a read model and goes
+//! over to another. A service flattens it into its own commands, and gives it the
+//! [`Projector`](factum_projections::Projector) that it runs anyway:
 //!
 //! ```
 //! use std::process::ExitCode;
@@ -46,11 +47,12 @@
 mod args;
 mod command;
 mod console;
+mod generations;
 mod replay;
 mod report;
 mod status;
 #[cfg(test)]
 mod tests;
 
-pub use args::{OpsCommand, ReplayArgs, StatusArgs};
+pub use args::{GenerationsAction, GenerationsArgs, OpsCommand, ReplayArgs, StatusArgs};
 pub use report::one_line;

@@ -3,11 +3,11 @@ use std::sync::{Arc, Mutex};
 
 use factum::{Append, Condition, Event, EventStore, Metadata, Recorded, RoundTrip, StreamId, encode};
 use factum_memory::MemoryStore;
-use factum_projections::{ApplyError, Keys, Projection, Projector};
+use factum_projections::{ApplyError, Keys, Projection, Projector, ReplayOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::args::{OpsCommand, ReplayArgs, StatusArgs};
+use crate::args::{GenerationsAction, GenerationsArgs, OpsCommand, ReplayArgs, StatusArgs};
 use crate::command::OpsError;
 use crate::console::Console;
 
@@ -172,6 +172,64 @@ async fn status_says_how_far_each_projection_is_and_why_it_is_not_further() {
 
     let text = run(&projector, command(false)).await.out;
     assert!(text.starts_with("head 2\n") && text.contains("halted") && text.contains("a lamp broke"), "{text}");
+}
+
+fn generations(name: &str, action: GenerationsAction, json: bool) -> OpsCommand {
+    OpsCommand::Generations(GenerationsArgs { name: name.to_owned(), action, json })
+}
+
+#[tokio::test]
+async fn generations_are_listed_switched_and_dropped_by_number() {
+    let projector = projector(&[LampEvent::Lit]).await;
+    projector.replay("lamps", ReplayOptions::new().keep_old(), |_| ()).await.unwrap();
+    let listed = run(&projector, generations("lamps", GenerationsAction::List, true)).await.json();
+    let states = |listed: &Value| {
+        let all = listed["generations"].as_array().unwrap().iter();
+        all.map(|info| (info["generation"].as_u64().unwrap(), info["state"].clone())).collect::<Vec<_>>()
+    };
+    // The first was empty when it was replaced, and takes no more events: it shows less than the live one.
+    assert_eq!(states(&listed), [(1, json!("retired")), (2, json!("live"))]);
+    assert_eq!((&listed["projection"], &listed["generations"][1]["checkpoint"]), (&json!("lamps"), &json!(1)));
+    let behind = run(&projector, generations("lamps", GenerationsAction::Switch { generation: 1 }, true)).await;
+    assert!(behind.result.unwrap_err().to_string().contains("is at 0 of log 0 and the live one at 1"));
+    assert_eq!(behind.out, "");
+
+    projector.replay("lamps", ReplayOptions::new().keep_old(), |_| ()).await.unwrap();
+    let back = run(&projector, generations("lamps", GenerationsAction::Switch { generation: 2 }, true)).await;
+    assert_eq!(back.json(), json!({"projection": "lamps", "live": 2, "replaced": 3}));
+    let dropped = run(&projector, generations("lamps", GenerationsAction::Drop { generation: 1 }, true)).await;
+    assert_eq!(dropped.json(), json!({"projection": "lamps", "dropped": 1}));
+    let listed = run(&projector, generations("lamps", GenerationsAction::List, true)).await.json();
+    assert_eq!(states(&listed), [(2, json!("live")), (3, json!("retired"))]);
+    let text = run(&projector, generations("lamps", GenerationsAction::List, false)).await.out;
+    let rows: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().take(4).collect()).collect();
+    assert_eq!(rows[1..], [["2", "1", "live", "1"], ["3", "1", "retired", "1"]], "{text}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_switched_or_dropped_is_told_and_nothing_changes() {
+    let projector = projector(&[LampEvent::Lit, LampEvent::Broken]).await;
+    projector.catch_up().await.unwrap();
+    run(&projector, replay(&["fragile"], false)).await.result.unwrap_err();
+    let told = async |name, action| {
+        let ran = run(&projector, generations(name, action, false)).await;
+        assert_eq!(ran.out, "");
+        ran.result.unwrap_err().to_string()
+    };
+    let (switch, drop) =
+        (|generation| GenerationsAction::Switch { generation }, |generation| GenerationsAction::Drop { generation });
+    let halted = told("fragile", switch(2)).await;
+    assert!(
+        halted.contains("generation 2 of fragile cannot become live") && halted.contains("a lamp broke"),
+        "{halted}"
+    );
+    assert_eq!(told("lamps", switch(1)).await, "generation 1 of lamps is live already");
+    assert_eq!(told("lamps", switch(7)).await, "lamps has no generation 7; it has: 1");
+    assert_eq!(told("lamps", drop(7)).await, "lamps has no generation 7; it has: 1");
+    assert!(told("lamps", drop(1)).await.contains("generation 1 of lamps is live; switch to another"));
+    assert!(told("lanterns", GenerationsAction::List).await.contains("fragile, lamps"));
+    let listed = run(&projector, generations("fragile", GenerationsAction::List, false)).await.out;
+    assert!(listed.contains("building") && listed.contains("halted at position 2"), "{listed}");
 }
 
 /// A bar never hides what is said: with one on the screen, a line still comes out whole.

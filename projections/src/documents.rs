@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use factum::{
     Batch, Checkpoint, CommitError, EventStore, Failure, Generation, GenerationInfo, LogId, NewGeneration, Position,
     Projected, ProjectedError, ProjectionName, ProjectionVersion, Query, ReadModelError, ReadModelStore, RecordedEvent,
-    Shard,
+    Shard, Switch, SwitchError,
 };
 
 use crate::drive::Driven;
@@ -195,6 +195,12 @@ pub(crate) trait Rebuilt: Projected {
     /// Its generations, live and others.
     async fn all_generations(&self) -> Result<Vec<GenerationInfo>, ReadModelError>;
 
+    /// Makes one generation live in the place of another, and forgets what was known of that one.
+    async fn switch(&self, from: Generation, to: Generation) -> Result<(), SwitchError>;
+
+    /// Forgets a generation that is not live.
+    async fn drop_generation(&self, generation: Generation) -> Result<(), ReadModelError>;
+
     /// Builds a generation from history and makes it live.
     async fn replay(
         &self,
@@ -213,6 +219,16 @@ impl<P: Projection> Rebuilt for Documents<P> {
 
     async fn all_generations(&self) -> Result<Vec<GenerationInfo>, ReadModelError> {
         self.read_models.generations(&self.name).await
+    }
+
+    async fn switch(&self, from: Generation, to: Generation) -> Result<(), SwitchError> {
+        let switched = self.read_models.switch(&Switch { projection: self.name.clone(), from, to }).await;
+        self.forget();
+        switched
+    }
+
+    async fn drop_generation(&self, generation: Generation) -> Result<(), ReadModelError> {
+        self.read_models.drop_generation(&self.name, generation).await
     }
 
     async fn replay(

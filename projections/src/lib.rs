@@ -14,6 +14,7 @@ mod documents;
 mod drive;
 mod error;
 mod fold;
+mod generations;
 mod options;
 mod page;
 mod projection;
@@ -28,6 +29,7 @@ mod travel;
 mod turns;
 
 pub use error::{Diverged, DocumentError, ProjectorError, ReplayError, UnknownProjection};
+pub use generations::GenerationsError;
 pub use options::ProjectorOptions;
 pub use page::{Answer, Entry, Page, PageRequest, PageToken};
 pub use projection::{ApplyError, Keys, Projection, SetupError};

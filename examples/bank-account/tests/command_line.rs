@@ -18,6 +18,7 @@ on_each_store! {
     a_malformed_or_refused_row_is_told_with_its_line_and_stops_nothing_else
     balances_are_shown_at_a_position_on_a_day_and_from_the_top
     status_and_replay_are_those_of_the_service
+    generations_are_shown_and_the_live_one_is_not_dropped
     a_reader_that_goes_away_is_no_failure
 }
 
@@ -170,6 +171,24 @@ fn status_and_replay_are_those_of_the_service(bank: &Bank) {
     assert_eq!(expected, [&json!("balances"), &json!(2), &json!(520), &json!(0), &json!("live")]);
     bank.run(&["replay", "balance"]).fails_with(&["balance", "balances, monthly-turnover"]);
     assert_eq!(bank.run(&["replay"]).code, Some(2));
+}
+
+fn generations_are_shown_and_the_live_one_is_not_dropped(bank: &Bank) {
+    bank.run(&["generate", "50", "--accounts", "5"]).success();
+    assert_eq!(bank.json(&["generations", "balances", "list", "--json"])["generations"], json!([]));
+    bank.run(&["balances"]).success();
+    bank.run(&["replay", "balances"]).success();
+    let listed = bank.json(&["generations", "balances", "list", "--json"]);
+    let live = &listed["generations"][0];
+    let expected = [&json!(2), &json!("live"), &json!(55), &json!(null)];
+    assert_eq!(["generation", "state", "checkpoint", "failure"].map(|field| &live[field]), expected, "{listed}");
+    bank.run(&["generations", "balances", "switch", "2"]).fails_with(&["generation 2 of balances is live already"]);
+    bank.run(&["generations", "balances", "switch", "1"]).fails_with(&["no generation 1", "it has: 2"]);
+    bank.run(&["generations", "balances", "drop", "2"]).fails_with(&["generation 2 of balances is live"]);
+    bank.run(&["generations", "balances", "drop", "1"]).fails_with(&["no generation 1", "it has: 2"]);
+    bank.run(&["generations", "balance", "list"]).fails_with(&["balances, monthly-turnover"]);
+    assert_eq!(bank.json(&["generations", "balances", "list", "--json"]), listed);
+    assert_eq!(bank.run(&["generations", "balances"]).code, Some(2));
 }
 
 #[test]
