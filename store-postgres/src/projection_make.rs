@@ -196,8 +196,6 @@ pub(crate) enum NotExchanged {
 /// reads the old ones is not waited for longer than a moment: others would queue behind.
 pub(crate) async fn exchange(db: &Db, conn: &mut PgConnection, old: i64, new: i64) -> Result<(), NotExchanged> {
     let said = async {
-        let patience = sqlx::query("SELECT set_config('lock_timeout', '50ms', true)");
-        db.prepared(patience).execute(&mut *conn).await?;
         let query = sqlx::query(db.sql.exchange_tables.clone()).bind(old).bind(new);
         db.prepared(query).fetch_one(&mut *conn).await?.try_get::<Option<String>, _>(0)
     };

@@ -38,6 +38,10 @@ impl Tables {
         self.names.iter().map(String::as_str)
     }
 
+    pub(crate) fn generation(&self) -> Generation {
+        self.generation
+    }
+
     fn physical(&self, table: &str) -> String {
         if self.live { table.to_owned() } else { aside(table, self.generation) }
     }

@@ -49,6 +49,8 @@ impl<'c> SqlTransaction<'c> {
             }),
             None => self.tables.expand(sql),
         };
+        // A connection keeps what it has prepared by its text, and the tables of another generation may have other columns.
+        let allowed = allowed.map(|text| format!("/*{}*/ {text}", self.tables.generation()));
         // What is put into the text of the program are quoted identifiers.
         SqlQuery { sql, query: allowed.map(|text| sqlx::query(AssertSqlSafe(text)).persistent(self.persistent)) }
     }

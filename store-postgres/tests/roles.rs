@@ -134,6 +134,38 @@ async fn a_projector_keeps_tables_of_its_own_where_it_may_make_them() {
     tokio::time::timeout(Duration::from_secs(30), gone).await.expect("tables of a dropped generation stay");
 }
 
+/// Dropping tables that belonged to another role ended the sweep with an error, each time again, so that nobody's documents
+/// were ever deleted as long as those tables were there.
+#[tokio::test]
+async fn whoever_cannot_drop_the_tables_of_another_still_sweeps() {
+    let Some(realm) = Realm::new() else { return };
+    let place = realm.place().await;
+    place.execute("CREATE ROLE others LOGIN IN ROLE factum_projector; GRANT CREATE ON SCHEMA public TO folds").await;
+    let log = Log::new().deposits(&[1]);
+    let tabled = store_as(&place, "folds").await;
+    let sums = self::sums(&tabled);
+    log.drive(&sums).await.unwrap();
+    log.build(&sums).await;
+    tabled.close().await.unwrap();
+    // A process that ended before it had dropped them.
+    place.execute("UPDATE factum.generations SET state = 'dropping' WHERE generation = 2").await;
+
+    let store = store_as(&place, "others").await;
+    let name = ProjectionName::new("documents").unwrap();
+    let new = NewGeneration { projection: name.clone(), version: ProjectionVersion(1) };
+    ReadModelStore::open(&*store, &new).await.unwrap();
+    let built = ReadModelStore::build(&*store, &new).await.unwrap().generation;
+    ReadModelStore::drop_generation(&*store, &name, built).await.unwrap();
+    let left = "SELECT projection FROM factum.generations WHERE state = 'dropping'";
+    let swept = async { while !texts(&place, left).await.is_empty() {} };
+    tokio::time::timeout(Duration::from_secs(30), swept).await.expect("a dropped generation is not swept");
+    assert_eq!(tables(&place).await, ["days", "days__g2", "sums", "sums__g2"], "others dropped what is not theirs");
+
+    self::sums(&store_as(&place, "folds").await).open().await.unwrap();
+    let gone = async { while tables(&place).await != ["days", "sums"] {} };
+    tokio::time::timeout(Duration::from_secs(30), gone).await.expect("tables that another left stay for ever");
+}
+
 #[tokio::test]
 async fn nobody_may_more_than_the_role_is_for() {
     let Some(realm) = Realm::new() else { return };

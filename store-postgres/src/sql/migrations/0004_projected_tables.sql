@@ -35,21 +35,43 @@ BEGIN
   PERFORM set_config('search_path', 'pg_catalog', true);
 END $function$;
 
--- Why the tables of a generation cannot give their plain names away; NULL where they can.
-CREATE FUNCTION factum.bound_tables(p_generation bigint) RETURNS text LANGUAGE sql STABLE AS $function$
+-- Why the tables of a generation cannot give their plain names away; NULL where they can. What PostgreSQL binds to a table
+-- itself, and not to its name, would go on to mean the old one and be dropped with it.
+CREATE FUNCTION factum.bound_tables(p_generation bigint) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog
+AS $function$
   WITH own AS (
-    SELECT format('%I.%I', t.place, t.name)::regclass AS oid FROM factum.projected_tables t WHERE t.generation = p_generation
+    SELECT c.oid, c.reltype, y.typarray
+    FROM factum.projected_tables t
+    JOIN pg_class c ON c.oid = format('%I.%I', t.place, t.name)::regclass
+    JOIN pg_type y ON y.oid = c.reltype
+    WHERE t.generation = p_generation
+  ), bound AS (
+    SELECT DISTINCT d.classid, d.objid, o.oid AS own FROM own o JOIN pg_depend d
+      ON d.refclassid = 'pg_class'::regclass AND d.refobjid = o.oid
+      OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN (o.reltype, o.typarray)
   )
   SELECT format('the table %s has a foreign key to %s, which would go on to mean the old one; remove that key',
     k.conrelid::regclass, k.confrelid::regclass)
   FROM pg_constraint k
   WHERE k.contype = 'f' AND k.confrelid IN (SELECT oid FROM own) AND k.conrelid NOT IN (SELECT oid FROM own)
   UNION ALL
-  SELECT format('the materialized view %s is made of %s, and would go on to mean the old one; drop it',
-    v.oid::regclass, d.refobjid::regclass)
-  FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class v ON v.oid = r.ev_class
-  WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass
-    AND d.refobjid IN (SELECT oid FROM own) AND v.relkind = 'm'
+  SELECT format('the materialized view %s is made of %s, and would go on to mean the old one; drop it', v.oid::regclass, b.own::regclass)
+  FROM bound b JOIN pg_rewrite r ON r.oid = b.objid JOIN pg_class v ON v.oid = r.ev_class AND v.relkind = 'm'
+  WHERE b.classid = 'pg_rewrite'::regclass
+  UNION ALL
+  SELECT format('the %s is bound to %s, and would go on to mean the old one; drop it, and make it again after the switch',
+    pg_describe_object(b.classid, b.objid, 0), b.own::regclass)
+  FROM bound b
+  WHERE b.classid IN ('pg_proc'::regclass, 'pg_publication_rel'::regclass)
+    OR b.classid = 'pg_class'::regclass AND EXISTS (
+      SELECT FROM pg_class c WHERE c.oid = b.objid AND c.relkind IN ('r', 'p', 'f', 'v', 'm', 'c') AND c.oid NOT IN (SELECT oid FROM own)
+    )
+    OR b.classid = 'pg_policy'::regclass AND EXISTS (
+      SELECT FROM pg_policy p WHERE p.oid = b.objid AND p.polrelid NOT IN (SELECT oid FROM own)
+    )
+    OR b.classid = 'pg_rewrite'::regclass AND EXISTS (
+      SELECT FROM pg_rewrite r WHERE r.oid = b.objid AND r.rulename <> '_RETURN' AND r.ev_class NOT IN (SELECT oid FROM own)
+    )
   LIMIT 1
 $function$;
 
@@ -67,13 +89,30 @@ BEGIN
   IF why IS NOT NULL THEN
     RETURN why;
   END IF;
-  -- All at once and always in one order, before anything is read of them.
+  -- Whoever vacuums a table is waited for with a lock that shuts out no reader, and for longer than autovacuum goes on while
+  -- somebody waits for it. It is kept, so that none comes in between.
+  PERFORM set_config('lock_timeout', (s.setting::bigint + 1000)::text, true) FROM pg_settings s WHERE s.name = 'deadlock_timeout';
+  FOR t IN
+    SELECT format('%I.%I', p.place, CASE p.generation WHEN p_old THEN p.name ELSE factum.aside(p.name, g.generation) END) AS called
+    FROM factum.projected_tables p JOIN factum.generations g ON g.id = p.generation WHERE p.generation IN (p_old, p_new)
+    ORDER BY p.generation = p_old, p.place, p.name
+  LOOP
+    EXECUTE format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', t.called);
+  END LOOP;
+  -- Others would queue behind what waits from here on, so it waits for a moment only. All at once and always in one order,
+  -- before anything is read of them.
+  PERFORM set_config('lock_timeout', '50ms', true);
   FOR t IN
     SELECT format('%I.%I', p.place, p.name) AS plain FROM factum.projected_tables p WHERE p.generation = p_old
     ORDER BY p.place, p.name
   LOOP
-    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', t.plain);
+    EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', t.plain);
   END LOOP;
+  -- Again, now that nothing can come to them any more.
+  why := factum.bound_tables(p_old);
+  IF why IS NOT NULL THEN
+    RETURN why;
+  END IF;
   SELECT array_agg(DISTINCT format('CREATE OR REPLACE VIEW %s%s AS %s', v.oid::regclass,
     ' WITH (' || array_to_string(v.reloptions, ', ') || ')', pg_get_viewdef(v.oid))) INTO views
   FROM factum.projected_tables p
@@ -97,6 +136,11 @@ BEGIN
     WHERE p.generation = p_new
   LOOP
     EXECUTE format('ALTER TABLE %I.%I RENAME TO %I', t.place, t.aside, t.name);
+    IF (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = t.old)
+      AND NOT (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = format('%I.%I', t.place, t.name)::regclass)
+    THEN
+      RETURN format('row security is enabled on the table %s and not on %s, whose rows all would see; put it into SCHEMA', t.name, t.aside);
+    END IF;
     PERFORM factum.grant_alike(t.old, format('%I.%I', t.place, t.name)::regclass);
   END LOOP;
   FOREACH view IN ARRAY coalesce(views, '{}') LOOP
@@ -121,7 +165,7 @@ BEGIN
   END LOOP;
 END $function$;
 
--- Drops the tables of the generations that are being dropped, and says how many.
+-- Drops the tables of the generations that are being dropped, and says of how many. Those of somebody else are left to him.
 CREATE FUNCTION factum.drop_tables() RETURNS bigint LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog AS $function$
 DECLARE
   g record;
@@ -130,11 +174,15 @@ BEGIN
   FOR g IN
     SELECT d.id, string_agg(format('%I.%I', t.place, factum.aside(t.name, d.generation)), ', ') AS tables
     FROM factum.generations d JOIN factum.projected_tables t ON t.generation = d.id
-    WHERE d.state = 'dropping' GROUP BY d.id
+    WHERE d.state IN ('dropping', 'dropped') GROUP BY d.id
   LOOP
-    EXECUTE format('DROP TABLE IF EXISTS %s CASCADE', g.tables);
-    DELETE FROM factum.projected_tables t WHERE t.generation = g.id;
-    dropped := dropped + 1;
+    BEGIN
+      EXECUTE format('DROP TABLE IF EXISTS %s CASCADE', g.tables);
+      DELETE FROM factum.projected_tables t WHERE t.generation = g.id;
+      dropped := dropped + 1;
+    EXCEPTION WHEN insufficient_privilege THEN
+      NULL;
+    END;
   END LOOP;
   RETURN dropped;
 END $function$;
