@@ -12,6 +12,8 @@ pub enum OpsCommand {
     Status(StatusArgs),
     /// Look at the builds of a read model, go over to one, or drop one
     Generations(GenerationsArgs),
+    /// Compare the documents of a read model with a fresh fold of history; exit code 3 if any is not what that comes to
+    Verify(VerifyArgs),
 }
 
 /// What `replay` takes.
@@ -69,6 +71,29 @@ pub enum GenerationsAction {
     },
 }
 
+/// What `verify` takes.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct VerifyArgs {
+    /// The projection
+    pub name: String,
+    /// Compare about N documents only, picked at random; history is read all the same
+    #[arg(long, value_name = "N", conflicts_with = "keys", value_parser = at_least_one)]
+    pub sample: Option<usize>,
+    /// Compare the documents with these keys only
+    #[arg(long = "key", value_name = "K", num_args = 1..)]
+    pub keys: Vec<String>,
+    /// Compare the documents of this tenant only
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: Option<String>,
+    /// Print a line of JSON for each document that differs, and one at the end
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "write a number, at least 1".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +120,19 @@ mod tests {
         assert_eq!(parse(&["replay", "a", "b", "--json"]), Ok(OpsCommand::Replay(named)));
         let all = ReplayArgs { names: Vec::new(), all: true, json: false };
         assert_eq!(parse(&["replay", "--all"]), Ok(OpsCommand::Replay(all)));
+    }
+
+    #[test]
+    fn verify_takes_a_projection_and_a_sample_or_keys() {
+        let (name, keys) = ("a".to_owned(), vec!["1".to_owned(), "2".to_owned(), "3".to_owned()]);
+        let args = VerifyArgs { name, sample: None, keys, tenant: None, json: true };
+        let words = ["verify", "a", "--key", "1", "2", "--key", "3", "--json"];
+        assert_eq!(parse(&words), Ok(OpsCommand::Verify(args)));
+        for words in
+            [&["verify"][..], &["verify", "a", "--sample", "0"], &["verify", "a", "--sample", "2", "--key", "1"]]
+        {
+            assert_eq!(parse(words), Err(2), "{words:?}");
+        }
     }
 
     #[test]

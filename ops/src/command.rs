@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use factum_projections::{GenerationsError, Projector, ProjectorError};
+use factum_projections::{GenerationsError, Projector, ProjectorError, VerifyError};
 use thiserror::Error;
 
 use crate::args::OpsCommand;
@@ -13,6 +13,7 @@ use crate::generations::generations;
 use crate::replay::replay;
 use crate::report::one_line;
 use crate::status::status;
+use crate::verify::verify;
 
 /// Why a command did not do what was asked.
 #[derive(Debug, Error)]
@@ -21,6 +22,12 @@ pub(crate) enum OpsError {
     Projector(#[from] Box<ProjectorError>),
     #[error(transparent)]
     Generations(#[from] Box<GenerationsError>),
+    #[error(transparent)]
+    Verify(#[from] Box<VerifyError>),
+    #[error(transparent)]
+    Input(#[from] factum::InputError),
+    #[error("documents are not what history makes of them")]
+    Differs,
     #[error(transparent)]
     Read(#[from] factum::ReadError),
     #[error("{failed} of {asked} projections were not replayed")]
@@ -43,11 +50,20 @@ impl From<GenerationsError> for OpsError {
     }
 }
 
+impl From<VerifyError> for OpsError {
+    fn from(error: VerifyError) -> Self {
+        Self::Verify(Box::new(error))
+    }
+}
+
+/// What `verify` exits with where it has compared everything and something differs.
+const DIFFERS: u8 = 3;
+
 impl OpsCommand {
     /// Does what was asked with the projections of this projector. Results go to stdout, progress and errors to
     /// stderr.
     ///
-    /// The exit code is 0 if everything was done, and 1 if something was not.
+    /// The exit code is 0 if everything was done, 1 if something was not, and 3 if `verify` found a difference.
     pub async fn run(&self, projector: &Projector) -> ExitCode {
         let mut out = io::BufWriter::new(io::stdout());
         let console = Arc::new(Console::stderr());
@@ -59,6 +75,7 @@ impl OpsCommand {
             Err(OpsError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             // Each was told when it failed.
             Err(OpsError::NotReplayed { .. }) => ExitCode::FAILURE,
+            Err(OpsError::Differs) => ExitCode::from(DIFFERS),
             Err(error) => {
                 console.say(&format!("error: {}", one_line(&error)));
                 ExitCode::FAILURE
@@ -76,6 +93,7 @@ impl OpsCommand {
             Self::Replay(args) => replay(args, projector, console, out).await,
             Self::Status(args) => status(args, projector, out).await,
             Self::Generations(args) => generations(args, projector, out).await,
+            Self::Verify(args) => verify(args, projector, console, out).await,
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! [`OpsCommand`] is a set of clap subcommands: `replay` builds read models anew while the old ones serve, `status`
 //! says how far each projection is and why it is not further, `generations` shows the builds of a read model and goes
-//! over to another. A service flattens it into its own commands, and gives it the
-//! [`Projector`](factum_projections::Projector) that it runs anyway:
+//! over to another, `verify` compares documents with a fresh fold of history. A service flattens it into its own
+//! commands, and gives it the [`Projector`](factum_projections::Projector) that it runs anyway:
 //!
 //! ```
 //! use std::process::ExitCode;
@@ -40,7 +40,8 @@
 //! ```
 //!
 //! Results go to stdout, as text or with `--json` as JSON; progress and errors go to stderr. The exit code is 0 where
-//! everything that was asked was done, 1 where something was not, and clap's 2 for wrong usage.
+//! everything that was asked was done, 1 where something was not, clap's 2 for wrong usage, and 3 where `verify` has
+//! compared everything and something differs.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::await_holding_lock))]
 
@@ -53,6 +54,7 @@ mod report;
 mod status;
 #[cfg(test)]
 mod tests;
+mod verify;
 
-pub use args::{GenerationsAction, GenerationsArgs, OpsCommand, ReplayArgs, StatusArgs};
+pub use args::{GenerationsAction, GenerationsArgs, OpsCommand, ReplayArgs, StatusArgs, VerifyArgs};
 pub use report::one_line;

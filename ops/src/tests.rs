@@ -7,7 +7,7 @@ use factum_projections::{ApplyError, Keys, Projection, Projector, ReplayOptions}
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::args::{GenerationsAction, GenerationsArgs, OpsCommand, ReplayArgs, StatusArgs};
+use crate::args::{GenerationsAction, GenerationsArgs, OpsCommand, ReplayArgs, StatusArgs, VerifyArgs};
 use crate::command::OpsError;
 use crate::console::Console;
 
@@ -230,6 +230,88 @@ async fn what_cannot_be_switched_or_dropped_is_told_and_nothing_changes() {
     assert!(told("lanterns", GenerationsAction::List).await.contains("fragile, lamps"));
     let listed = run(&projector, generations("fragile", GenerationsAction::List, false)).await.out;
     assert!(listed.contains("building") && listed.contains("halted at position 2"), "{listed}");
+}
+
+fn verify(name: &str, keys: &[&str], json: bool) -> OpsCommand {
+    let keys = keys.iter().map(ToString::to_string).collect();
+    OpsCommand::Verify(VerifyArgs { name: name.to_owned(), sample: None, keys, tenant: None, json })
+}
+
+/// A projection whose code was changed without a new version: what was built is no longer what it makes of history.
+struct Lanterns;
+
+impl Projection for Lanterns {
+    const NAME: &'static str = "lamps";
+    type Event = LampEvent;
+    type Document = u64;
+
+    fn keys(&self, event: &Recorded<LampEvent>, keys: &mut Keys) {
+        keys.push(event.stream.id());
+        keys.push("all");
+    }
+
+    fn apply(&self, _: &str, lit: &mut Option<u64>, _: &Recorded<LampEvent>) {
+        *lit.get_or_insert(10) += 1;
+    }
+}
+
+#[tokio::test]
+async fn a_document_that_differs_is_told_with_its_fields_and_fails_the_command_in_its_own_way() {
+    let store = Arc::new(MemoryStore::new());
+    let stream = StreamId::new("lamp-hall").unwrap();
+    let event = encode(&LampEvent::Lit, Metadata::new(), RoundTrip::Checked).unwrap();
+    store.append(Append::to(stream, Condition::Any, vec![event])).await.unwrap();
+    let built = Projector::new(store.clone(), store.clone()).with(Lamps);
+    let changed = Projector::new(store.clone(), store).with(Lanterns);
+    let nothing = run(&built, verify("lamps", &[], true)).await;
+    assert!(nothing.result.unwrap_err().to_string().contains("no live generation"));
+    built.catch_up().await.unwrap();
+
+    let right = run(&built, verify("lamps", &[], true)).await;
+    right.result.as_ref().unwrap();
+    assert_eq!((&right.json()["documents"], &right.json()["differences"]), (&json!(1), &json!(0)));
+    let wrong = run(&changed, verify("lamps", &[], true)).await;
+    assert!(matches!(wrong.result, Err(OpsError::Differs)));
+    let lines: Vec<Value> = wrong.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        (&lines[0]["key"], &lines[0]["kind"], &lines[0]["position"]),
+        (&json!("all"), &json!("missing"), &json!(1))
+    );
+    assert_eq!((&lines[1]["key"], &lines[1]["kind"]), (&json!("hall"), &json!("differs")));
+    assert_eq!(lines[1]["fields"], json!([{"path": "$", "expected": 11, "found": 1}]));
+    assert_eq!((&lines[2]["documents"], &lines[2]["differences"], lines.len()), (&json!(2), &json!(2), 3));
+
+    let text = run(&changed, verify("lamps", &["hall"], false)).await.out;
+    let expected = "\"hall\" differs, at position 1\n  $: history 11, stored 1\n";
+    assert!(text.starts_with(expected) && text.contains("1 documents compared, 1 is not what"), "{text}");
+    let unknown = run(&built, verify("lanterns", &[], false)).await;
+    assert!(unknown.result.unwrap_err().to_string().contains("lanterns"));
+}
+
+/// Whoever read the output has gone away: that nothing more can be told does not make a difference none.
+#[tokio::test]
+async fn a_difference_that_nobody_reads_is_still_one() {
+    struct Gone;
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let projector = projector(&[LampEvent::Lit]).await;
+    projector.catch_up().await.unwrap();
+    let console = Arc::new(Console::new(Box::new(Lines::default()), false));
+    let right = verify("lamps", &[], true).execute(&projector, &console, &mut Gone).await;
+    assert!(matches!(right, Err(OpsError::Output(_))));
+    let store = Arc::new(MemoryStore::new());
+    let event = encode(&LampEvent::Lit, Metadata::new(), RoundTrip::Checked).unwrap();
+    store.append(Append::to(StreamId::new("lamp-hall").unwrap(), Condition::Any, vec![event])).await.unwrap();
+    Projector::new(store.clone(), store.clone()).with(Lamps).catch_up().await.unwrap();
+    let changed = Projector::new(store.clone(), store).with(Lanterns);
+    let wrong = verify("lamps", &[], true).execute(&changed, &console, &mut Gone).await;
+    assert!(matches!(wrong, Err(OpsError::Differs)));
 }
 
 /// A bar never hides what is said: with one on the screen, a line still comes out whole.

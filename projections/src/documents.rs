@@ -18,6 +18,7 @@ use crate::fold::{Failed, Fold, Page, Stopped, Why};
 use crate::projection::{Projection, SetupError, filter};
 use crate::rebuild::Rebuild;
 use crate::replay::{Progress, ReplayOptions, ReplayReport};
+use crate::verify::{Verify, VerifyError, VerifyOptions, VerifyReport, Watch};
 
 /// A projection and where its documents are kept.
 pub(crate) struct Documents<P: Projection> {
@@ -201,6 +202,14 @@ pub(crate) trait Rebuilt: Projected {
     /// Forgets a generation that is not live.
     async fn drop_generation(&self, generation: Generation) -> Result<(), ReadModelError>;
 
+    /// Compares the documents of the live generation with history.
+    async fn verify(
+        &self,
+        store: &dyn EventStore,
+        options: &VerifyOptions,
+        watch: Watch<'_>,
+    ) -> Result<VerifyReport, VerifyError>;
+
     /// Builds a generation from history and makes it live.
     async fn replay(
         &self,
@@ -229,6 +238,15 @@ impl<P: Projection> Rebuilt for Documents<P> {
 
     async fn drop_generation(&self, generation: Generation) -> Result<(), ReadModelError> {
         self.read_models.drop_generation(&self.name, generation).await
+    }
+
+    async fn verify(
+        &self,
+        store: &dyn EventStore,
+        options: &VerifyOptions,
+        watch: Watch<'_>,
+    ) -> Result<VerifyReport, VerifyError> {
+        Verify::begin(self, store, options).await?.run(watch).await
     }
 
     async fn replay(

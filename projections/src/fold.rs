@@ -7,6 +7,7 @@ use std::sync::Arc;
 use factum::{Commit, Document, DocumentKey, Epoch, Mark, Position, ReadModelError, ReadModelStore, Shard, StoreId};
 
 use crate::projection::{Keys, Projection};
+pub(crate) use cache::bounds_of;
 use cache::{Cache, Trace, stored_size};
 pub(crate) use factum::{DecodedPage as Page, StopCause as Why, Stopped, catch_panic as catching};
 

@@ -3,7 +3,8 @@
 //! A [`Projection`] is a pure function from events to documents. A [`Projector`] runs projections: it
 //! [keeps them up](Projector::run), lets a caller [read its own write](Projector::wait_for), and
 //! [replays](Projector::replay) one into a new generation while the old one serves. A [`ReadModel`] answers with the
-//! documents as they are, and [as they were](ReadModel::get_at) at any position, version or time.
+//! documents as they are, and [as they were](ReadModel::get_at) at any position, version or time, and
+//! [`verify`](Projector::verify) compares them with a fresh fold of history.
 //!
 //! The crate knows no database: documents live in a [`ReadModelStore`](factum::ReadModelStore).
 
@@ -15,6 +16,7 @@ mod drive;
 mod error;
 mod fold;
 mod generations;
+mod json;
 mod options;
 mod page;
 mod projection;
@@ -27,9 +29,11 @@ mod run;
 mod status;
 mod travel;
 mod turns;
+mod verify;
 
 pub use error::{Diverged, DocumentError, ProjectorError, ReplayError, UnknownProjection};
 pub use generations::GenerationsError;
+pub use json::{FieldDifference, Json};
 pub use options::ProjectorOptions;
 pub use page::{Answer, Entry, Page, PageRequest, PageToken};
 pub use projection::{ApplyError, Keys, Projection, SetupError};
@@ -37,3 +41,4 @@ pub use projector::{ProjectionResult, Projector};
 pub use read::ReadModel;
 pub use replay::{ReplayOptions, ReplayProgress, ReplayReport};
 pub use status::{BuildingStatus, ProjectionState, ProjectionStatus};
+pub use verify::{Difference, DifferenceKind, VerifyError, VerifyOptions, VerifyProgress, VerifyReport};

@@ -17,13 +17,13 @@
 //! - `bank.rs`: a store, the accounts in it, the read models beside them; memory, SQLite or Postgres by one line.
 //! - `import.rs`: a ledger of any length through `Repository::execute_with`, many accounts in flight, each row under the
 //!   bank's own transaction id as key, so that an import that was killed is run again and books nothing twice.
-//! - `commands/`: one file for each command of the command line. Those for operators (`replay`, `status`, `generations`) come
+//! - `commands/`: one file for each command of the command line. Those for operators (`replay`, `status`, `generations`, `verify`) come
 //!   from `factum-ops`.
 //! - `demo.rs`: the story that is told without a command.
 //!
 //! # Exit codes
 //!
-//! 0: done. 1: refused, not found, or failed, with one line on stderr that says what to do. 2: wrong usage. 130: an
+//! 0: done. 1: refused, not found, or failed, with one line on stderr that says what to do. 2: wrong usage. 3: `verify` found a difference. 130: an
 //! import was interrupted.
 
 mod account;

@@ -40,7 +40,7 @@ impl Trace {
     }
 }
 
-fn bounds_of<E>(event: &Recorded<E>) -> Bounds {
+pub(crate) fn bounds_of<E>(event: &Recorded<E>) -> Bounds {
     Bounds {
         log: event.log,
         position: event.position,

@@ -130,6 +130,19 @@ impl Bank {
         assert_eq!(count, rows, "{when}");
     }
 
+    /// Changes what is stored by hand, with the same statement on each store. Answers how many rows that were.
+    pub(crate) fn by_hand(&self, sql: &str) -> u64 {
+        let Some(file) = self.store.strip_prefix("sqlite:") else {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            return runtime.block_on(async {
+                let mut conn = <sqlx::PgConnection as sqlx::Connection>::connect(&self.store).await.unwrap();
+                sqlx::query("SET search_path = factum").execute(&mut conn).await.unwrap();
+                sqlx::query(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut conn).await.unwrap().rows_affected()
+            });
+        };
+        rusqlite::Connection::open(file).unwrap().execute(sql, []).unwrap() as u64
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -1,0 +1,226 @@
+//! A read model that somebody has been at is found out; one that is merely written on is not.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{Balances, Happening, Turnover, acme, bank, block_on, deposit, history, open, record, record_all, soon};
+use factum::{
+    Commit, Document, DocumentKey, EventStore, Generation, LogId, Mark, Position, ProjectionName, ReadLog,
+    ReadModelStore, Shard, Tenant,
+};
+use factum_memory::MemoryStore;
+use factum_projections::{
+    Difference, DifferenceKind, Json, Projector, ProjectorError, ReplayOptions, VerifyError, VerifyOptions,
+    VerifyReport,
+};
+use proptest::prelude::*;
+
+fn projector(store: &Arc<MemoryStore>) -> Projector {
+    Projector::new(store.clone(), store.clone()).with(Balances::<5, 1>).with(Turnover::<5, 1>)
+}
+
+async fn verify(projector: &Projector, name: &str, options: VerifyOptions) -> (VerifyReport, Vec<Difference>) {
+    let mut found = Vec::new();
+    let report = projector.verify(name, &options, |difference| found.push(difference), |_| ()).await.unwrap();
+    assert_eq!(report.differences, found.len() as u64);
+    (report, found)
+}
+
+fn shard(projection: &str, log: LogId) -> Shard {
+    Shard { projection: ProjectionName::new(projection).unwrap(), generation: Generation(1), partition: 0, log }
+}
+
+/// Changes documents behind the projector's back: with a commit that moves nothing.
+async fn tamper(store: &MemoryStore, projection: &str, documents: Vec<(DocumentKey, Document)>) {
+    let shard = shard(projection, LogId::FIRST);
+    let at = store.checkpoint(&shard).await.unwrap();
+    let to = Mark { position: at.position, event: at.stands_on.unwrap().1 };
+    let (store_id, from, epoch) = (EventStore::id(store), at.position, at.epoch);
+    store.commit(Commit { shard, from, epoch, store: store_id, to, documents, kept: Vec::new() }).await.unwrap();
+}
+
+async fn stored(store: &MemoryStore, projection: &str, key: &DocumentKey) -> Document {
+    let found = store.load(&shard(projection, LogId::FIRST), std::slice::from_ref(key)).await.unwrap();
+    found.into_iter().next().flatten().unwrap()
+}
+
+fn key(tenant: Tenant, key: &str) -> DocumentKey {
+    DocumentKey::new(tenant, key).unwrap()
+}
+
+#[test]
+fn what_differs_is_missing_or_should_not_be_there_is_named_with_its_fields() {
+    block_on(soon(async {
+        let store = bank(1);
+        for account in 1..=4 {
+            open(&*store, account).await;
+            deposit(&*store, account, 100 * i64::from(account)).await;
+        }
+        record(&*store, &Happening { account: 1, tenant: true, event: common::AccountEvent::Opened, day: None }).await;
+        let projector = projector(&store);
+        projector.catch_up().await.unwrap();
+        let (report, found) = verify(&projector, "balances", VerifyOptions::new()).await;
+        assert_eq!((report.documents, report.passes, found.len()), (5, 2, 0), "the other tenant is met in history");
+
+        let [one, two, three, other] =
+            [(Tenant::default(), "1"), (Tenant::default(), "2"), (Tenant::default(), "3"), (acme(), "1")]
+                .map(|(tenant, id)| key(tenant, id));
+        let changed = |document: &Document, body: Option<&'static str>| Document {
+            body: body.map(Into::into),
+            ..document.clone()
+        };
+        let (first, second) = (stored(&store, "balances", &one).await, stored(&store, "balances", &two).await);
+        let mut moved = stored(&store, "balances", &three).await;
+        moved.bounds.position = Position::new(5);
+        let tampered = vec![
+            (one.clone(), changed(&first, Some(r#"{"positions":[1,2],"cents":101,"owner":"x"}"#))),
+            (two.clone(), changed(&second, None)),
+            (three.clone(), moved),
+            (key(Tenant::default(), "33"), first.clone()),
+            (other, changed(&first, Some("no json"))),
+        ];
+        tamper(&store, "balances", tampered).await;
+        let (report, found) = verify(&projector, "balances", VerifyOptions::new()).await;
+        assert_eq!((report.documents, report.checkpoint.to_string().as_str()), (6, "9"));
+        let shown = |json: &Option<Json>| json.as_ref().map_or_else(|| "-".to_owned(), Json::to_string);
+        let lines: Vec<_> = found
+            .iter()
+            .flat_map(|d| d.fields.iter().map(move |field| (d, field)))
+            .map(|(d, f)| {
+                format!("{}{} {:?} {} {} {}", d.tenant, d.key, d.kind, f.path, shown(&f.expected), shown(&f.found))
+            })
+            .collect();
+        let default = Tenant::default();
+        let expected = [
+            format!("{default}1 Differs $.cents 100 101"),
+            format!("{default}1 Differs $.owner - \"x\""),
+            format!("{default}2 Missing $ {{\"cents\":200,\"positions\":[3,4]}} -"),
+            format!("{default}3 Differs position 6 5"),
+            format!("{default}33 Unexpected $ - {{\"cents\":100,\"positions\":[1,2]}}"),
+            "acme1 Differs $ {\"cents\":0,\"positions\":[9]} \"not read as JSON: no json\"".to_owned(),
+        ];
+        assert_eq!(lines[..5], expected[..5]);
+        assert!(lines[5..].contains(&expected[5]), "{lines:?}");
+
+        let (_, some) = verify(&projector, "balances", VerifyOptions::new().keys(["2", "4", "9"])).await;
+        assert_eq!(some.iter().map(|d| (d.key.as_str(), d.kind)).collect::<Vec<_>>(), [("2", DifferenceKind::Missing)]);
+        let (_, of_acme) = verify(&projector, "balances", VerifyOptions::new().tenant(acme())).await;
+        assert_eq!(of_acme.len(), 1);
+        let (report, sampled) = verify(&projector, "balances", VerifyOptions::new().sample(1_000)).await;
+        assert_eq!((report.documents, sampled.len()), (6, 5), "a sample of more than there are is all of them");
+
+        // Nothing was touched: what is wrong stays wrong until it is replayed.
+        projector.replay("balances", ReplayOptions::new(), |_| ()).await.unwrap();
+        assert_eq!(verify(&projector, "balances", VerifyOptions::new()).await.1, []);
+    }));
+}
+
+/// Fields in another order, spaces: the document is the same.
+#[test]
+fn another_way_of_writing_the_same_document_is_no_difference() {
+    block_on(soon(async {
+        let store = bank(1);
+        open(&*store, 1).await;
+        deposit(&*store, 1, 5).await;
+        let projector = projector(&store);
+        projector.catch_up().await.unwrap();
+        let one = key(Tenant::default(), "1");
+        let document = stored(&store, "balances", &one).await;
+        let body = Some("{ \"positions\": [1, 2],\n \"cents\": 5 }".into());
+        tamper(&store, "balances", vec![(one, Document { body, ..document })]).await;
+        assert_eq!(verify(&projector, "balances", VerifyOptions::new()).await.1, []);
+    }));
+}
+
+#[test]
+fn what_cannot_be_verified_is_told_and_nothing_is_built() {
+    block_on(soon(async {
+        let store = bank(1);
+        open(&*store, 1).await;
+        let projector = projector(&store);
+        let refused = async |name: &str, options: VerifyOptions| {
+            projector.verify(name, &options, |_| (), |_| ()).await.unwrap_err().to_string()
+        };
+        assert!(refused("balances", VerifyOptions::new()).await.contains("no live generation"));
+        assert_eq!(ReadModelStore::projections(&*store).await.unwrap(), []);
+        assert!(refused("balance", VerifyOptions::new()).await.contains("balances, turnover"));
+        projector.catch_up().await.unwrap();
+        assert!(refused("balances", VerifyOptions::new().keys([""])).await.contains("empty"));
+
+        // A read model from another store, whose history this one does not have.
+        let other = bank(1);
+        open(&*other, 1).await;
+        let elsewhere = Projector::new(other.clone(), store.clone()).with(Balances::<5, 1>);
+        let diverged = elsewhere.verify("balances", &VerifyOptions::new(), |_| (), |_| ()).await.unwrap_err();
+        assert!(matches!(diverged, VerifyError::Diverged(_)), "{diverged}");
+    }));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// With so little memory that history is read again for each few documents, on several logs and tenants, the answer is that
+    /// of one reading: nothing where nothing is wrong, and else what was tampered with, once.
+    #[test]
+    fn memory_makes_no_difference(events in history(60), logs in 1u32..3, memory in 0usize..6_000, gone in 0u8..4) {
+        block_on(soon(async {
+            let store = bank(logs);
+            record_all(&*store, &events).await;
+            let projector = projector(&store);
+            projector.catch_up().await.unwrap();
+            for name in ["balances", "turnover"] {
+                let (report, found) = verify(&projector, name, VerifyOptions::new().memory(memory)).await;
+                prop_assert_eq!(found, [], "{} of {:?}", name, report);
+            }
+            let (whole, _) = verify(&projector, "balances", VerifyOptions::new()).await;
+            let (bit_by_bit, _) = verify(&projector, "balances", VerifyOptions::new().memory(memory)).await;
+            prop_assert_eq!(whole.documents, bit_by_bit.documents);
+            let (sampled, found) = verify(&projector, "balances", VerifyOptions::new().sample(2)).await;
+            prop_assert!(sampled.documents <= whole.documents && found.is_empty());
+
+            let gone = key(Tenant::default(), &gone.to_string());
+            let documents = store.load(&shard("balances", LogId::FIRST), std::slice::from_ref(&gone)).await.unwrap();
+            if let Some(Some(document)) = documents.into_iter().next().filter(|found| found.as_ref().is_some_and(|d| d.body.is_some())) {
+                tamper(&store, "balances", vec![(gone.clone(), Document { body: None, ..document })]).await;
+                let (_, found) = verify(&projector, "balances", VerifyOptions::new().memory(memory)).await;
+                let found: Vec<_> = found.iter().map(|d| (d.key.as_str(), d.kind)).collect();
+                prop_assert_eq!(found, [(gone.key(), DifferenceKind::Missing)]);
+            }
+            Ok(())
+        }))?;
+    }
+}
+
+/// Documents move on while they are compared; none of that is a difference, and a worker is not held up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_writer_that_goes_on_is_no_difference() {
+    let store = bank(1);
+    for account in 0..20 {
+        open(&*store, account).await;
+    }
+    let projector = projector(&store);
+    projector.catch_up().await.unwrap();
+    let writing = {
+        let (store, projector) = (store.clone(), projector.clone());
+        tokio::spawn(async move {
+            for n in 0..3_000u32 {
+                let cursor = deposit(&*store, (n % 20) as u8, 1).await;
+                projector.wait_for("balances", &cursor).await?;
+                projector.wait_for("turnover", &cursor).await?;
+            }
+            Ok::<(), ProjectorError>(())
+        })
+    };
+    let mut rounds = 0;
+    while !writing.is_finished() || rounds == 0 {
+        for name in ["balances", "turnover"] {
+            let (report, found) = verify(&projector, name, VerifyOptions::new().memory(4_000)).await;
+            assert_eq!(found, [], "{report:?}");
+        }
+        rounds += 1;
+    }
+    soon(writing).await.unwrap().unwrap();
+    let last = store.read_log(ReadLog::after(LogId::FIRST, Position::new(3_019))).await.unwrap();
+    assert_eq!(last.events.len(), 1);
+}
