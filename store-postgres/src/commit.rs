@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::db::Db;
 use crate::error::{fault, is_elsewhere, may_pass, silent};
-use crate::link::{Broken, Link, Lost, again};
+use crate::link::{Broken, Link, Lost, again, by_copy};
 use crate::options::KeyRetention;
 use crate::wake::Ringer;
 
@@ -39,6 +39,11 @@ impl Commits {
         ringer: Ringer,
     ) -> Self {
         Self { db, retention, patience, head, ringer }
+    }
+
+    /// Whether an append holds the order lock from one message to the next: whoever drives it must not stop in between.
+    pub(crate) fn spans_round_trips(&self, append: &Append) -> bool {
+        self.db.behind_pooler() || by_copy(&[append])
     }
 
     /// Commits a group on a connection, or on a new one, and tells what became of each append. Gives the connection back if it

@@ -238,7 +238,7 @@ impl Link {
     }
 }
 
-fn by_copy(appends: &[&Append]) -> bool {
+pub(crate) fn by_copy(appends: &[&Append]) -> bool {
     matches!(appends, [append] if append.events() >= COPY_EVENTS)
 }
 

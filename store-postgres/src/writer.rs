@@ -2,12 +2,11 @@
 //! its own answer.
 //!
 //! Whoever comes while nothing is under way sends its append itself: no other task stands between it and the server. Whoever
-//! comes meanwhile waits, and a task of the writer takes all that wait when the connection is free.
+//! comes meanwhile waits, and a task of the writer takes all that wait when the connection is free; from then on a task drives
+//! what is under way too.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 use factum::{Append, AppendError, Fault};
@@ -16,6 +15,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::append::size;
 use crate::commit::{Commits, Done};
+use crate::driven::{Driven, Lone};
 use crate::group::Company;
 use crate::link::Link;
 
@@ -50,6 +50,8 @@ struct State {
     waiting: VecDeque<Job>,
     busy: bool,
     link: Option<Link>,
+    /// What a caller drives that nobody waited for when it began.
+    lone: Option<Arc<Lone>>,
     closed: bool,
 }
 
@@ -57,7 +59,7 @@ fn closed() -> Fault {
     Fault::closed("the store is closed")
 }
 
-fn ended() -> Fault {
+pub(crate) fn ended() -> Fault {
     Fault::closed("the runtime under the store has ended")
 }
 
@@ -77,8 +79,12 @@ impl Writer {
 
     pub(crate) async fn append(&self, append: Append) -> Done {
         if let Some(turn) = Turn::take(&self.shared)? {
-            let runtime = self.shared.runtime.clone();
-            return Driven { future: Some(Box::pin(turn.alone(append))), runtime }.await;
+            let spans = self.shared.commits.spans_round_trips(&append);
+            let lone = Lone::new(turn.alone(append), self.shared.runtime.clone());
+            if self.shared.others_wait_for(&lone) || spans {
+                lone.hand_over();
+            }
+            return Driven(lone).await;
         }
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| AppendError::NotDone(closed()))?;
         let (reply, answer) = oneshot::channel();
@@ -87,12 +93,14 @@ impl Writer {
         if let Some(turn) = self.shared.wait_in_line(job)? {
             turn.spawn();
         }
+        self.shared.hand_over();
         answer.await.unwrap_or_else(|_| Err(AppendError::Unknown(ended())))
     }
 
     /// Takes no more, and ends when what was taken is done.
     pub(crate) async fn close(&self) {
         self.shared.state().closed = true;
+        self.shared.hand_over();
         loop {
             let idle = self.shared.idle.notified();
             let link = {
@@ -145,6 +153,21 @@ impl Shared {
         }
         drop(company);
         state.waiting.drain(..taken).collect()
+    }
+
+    /// Makes known what its caller drives. Says whether somebody waits for it already.
+    fn others_wait_for(&self, lone: &Arc<Lone>) -> bool {
+        let mut state = self.state();
+        state.lone = Some(Arc::clone(lone));
+        !state.waiting.is_empty() || state.closed
+    }
+
+    /// Whoever waits for the connection does not wait for another caller to go on with what it began.
+    fn hand_over(&self) {
+        let lone = self.state().lone.take();
+        if let Some(lone) = lone {
+            lone.hand_over();
+        }
     }
 
     fn waiting(&self) -> usize {
@@ -241,6 +264,7 @@ impl Turn {
         self.ended = true;
         let mut state = self.shared.state();
         let link = self.link.take();
+        state.lone = None;
         if state.waiting.is_empty() {
             state.link = link;
             state.busy = false;
@@ -269,39 +293,12 @@ impl Drop for Turn {
         }
         // There is no runtime that would drive those who wait.
         let mut state = self.shared.state();
-        state.busy = false;
+        (state.busy, state.lone) = (false, None);
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         for job in waiting {
             let _ = job.reply.send(Err(AppendError::NotDone(ended())));
         }
         self.shared.idle.notify_waiters();
-    }
-}
-
-/// An append that its caller drives, and that goes on by itself if the caller goes away: it is not undone, and its connection is
-/// not lost. Callers who give up soon would else leave as many processes of the server waiting for the order lock.
-struct Driven {
-    future: Option<Pin<Box<dyn Future<Output = Done> + Send>>>,
-    runtime: Handle,
-}
-
-impl Future for Driven {
-    type Output = Done;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Done> {
-        let Some(future) = &mut self.future else { return Poll::Ready(Err(AppendError::Unknown(ended()))) };
-        let done = std::task::ready!(future.as_mut().poll(context));
-        self.future = None;
-        Poll::Ready(done)
-    }
-}
-
-impl Drop for Driven {
-    fn drop(&mut self) {
-        if let Some(future) = self.future.take().filter(|_| !std::thread::panicking()) {
-            let runtime = Handle::try_current().unwrap_or_else(|_| self.runtime.clone());
-            runtime.spawn(future);
-        }
     }
 }

@@ -1,0 +1,82 @@
+//! What a caller does with the futures that it was given holds nobody up.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{event, one, place, stream};
+use factum::{Append, Condition, Cursor, EventStore, Position};
+use futures_util::FutureExt as _;
+use sqlx::Connection;
+
+async fn in_time<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), what).await.expect("it does not end")
+}
+
+/// Whoever comes while nothing is under way drives its append itself. One that had begun and then did something else first, as
+/// `select!` and buffered streams do, held up every other append of its process: for good, where it waited for one of them.
+#[tokio::test]
+async fn an_append_that_its_caller_began_and_left_lying_holds_nobody_up() {
+    let Some(place) = place().await else { return };
+    let store = place.store().await;
+    let mut lying = store.append(one("1", Condition::NoStream));
+    assert!((&mut lying).now_or_never().is_none(), "it was answered at once");
+    in_time(store.append(one("2", Condition::NoStream))).await.unwrap();
+    let answered = in_time(lying).await.unwrap();
+    assert_eq!(answered.cursor, Cursor::from(Position::new(1)));
+    assert_eq!(store.head().await.unwrap(), Cursor::from(Position::new(2)));
+}
+
+/// Its caller waits already, in a task of its own: it has to be woken by another than the connection from then on.
+#[tokio::test]
+async fn a_caller_whose_append_is_driven_by_another_is_answered() {
+    let Some(place) = place().await else { return };
+    let (store, other) = (place.store().await, place.store().await);
+    let mut holder = place.connection().await;
+    let mut lock = holder.begin().await.unwrap();
+    other.append_in(&mut lock, one("holds the lock", Condition::Any)).await.unwrap();
+    let waiting: Vec<_> = (0..4)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move { store.append(one(&n.to_string(), Condition::NoStream)).await })
+        })
+        .collect();
+    place.until_somebody_waits_for_a_lock().await;
+    lock.rollback().await.unwrap();
+    for append in waiting {
+        in_time(append).await.unwrap().unwrap();
+    }
+    assert_eq!(store.head().await.unwrap(), Cursor::from(Position::new(4)));
+}
+
+/// The same for closing the store.
+#[tokio::test]
+async fn a_store_is_closed_whatever_its_callers_left_lying() {
+    let Some(place) = place().await else { return };
+    let store = place.store().await;
+    let mut lying = store.append(one("1", Condition::NoStream));
+    assert!((&mut lying).now_or_never().is_none(), "it was answered at once");
+    in_time(store.close()).await.unwrap();
+    in_time(lying).await.unwrap();
+}
+
+/// An append by COPY holds the order lock from one message to the next: left lying, it held up every process.
+#[tokio::test]
+async fn a_large_append_that_its_caller_left_lying_does_not_keep_the_order_lock() {
+    let Some(place) = place().await else { return };
+    let (store, other) = (place.store().await, place.store().await);
+    let events = (0..1_000).map(|_| event()).collect();
+    let mut lying = store.append(Append::to(stream("1"), Condition::NoStream, events));
+    let mut conn = place.connection().await;
+    let held = "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND granted
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    // Until it holds the lock, or is done.
+    let begun = async {
+        while (&mut lying).now_or_never().is_none()
+            && !sqlx::query_scalar::<_, bool>(held).fetch_one(&mut conn).await.unwrap()
+            && store.head().await.unwrap() == Cursor::start()
+        {}
+    };
+    in_time(begun).await;
+    in_time(other.append(one("2", Condition::NoStream))).await.unwrap();
+}
