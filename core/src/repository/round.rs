@@ -120,7 +120,9 @@ impl<A: Aggregate> Round<'_, A> {
             self.lane.set_next(Next::refresh(decided.base.or(decided.spare)));
             return self.put_back_from(0);
         }
-        let keyed = self.batch.first().and_then(|first| first.waiting.ticket.keyed.clone());
+        // Whoever went away before the decision has decided nothing, which is no outcome to remember under a key.
+        let decisive = self.batch.first().filter(|first| !matches!(first.verdict, Verdict::Undecided));
+        let keyed = decisive.and_then(|first| first.waiting.ticket.keyed.clone());
         if let Some(keyed) = keyed {
             return Box::pin(self.record_keyed(keyed, decided)).await;
         }

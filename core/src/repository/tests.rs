@@ -3,5 +3,6 @@
 mod account;
 mod cache;
 mod lanes;
+mod leaving;
 mod schedule;
 mod shelf;
