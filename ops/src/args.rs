@@ -2,6 +2,8 @@
 
 use clap::{Args, Subcommand};
 
+use crate::args_read_model::ReadModelArgs;
+
 /// The commands that a service mounts beside its own, with `#[command(flatten)]`.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 #[non_exhaustive]
@@ -14,6 +16,8 @@ pub enum OpsCommand {
     Generations(GenerationsArgs),
     /// Compare the documents of a read model with a fresh fold of history; exit code 3 if any is not what that comes to
     Verify(VerifyArgs),
+    /// Show documents of a read model, as they are or were
+    ReadModel(ReadModelArgs),
 }
 
 /// What `replay` takes.

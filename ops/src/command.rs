@@ -4,12 +4,13 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use factum_projections::{GenerationsError, Projector, ProjectorError, VerifyError};
+use factum_projections::{DocumentError, GenerationsError, Projector, ProjectorError, VerifyError};
 use thiserror::Error;
 
 use crate::args::OpsCommand;
 use crate::console::Console;
 use crate::generations::generations;
+use crate::read_model::read_model;
 use crate::replay::replay;
 use crate::report::one_line;
 use crate::status::status;
@@ -24,6 +25,10 @@ pub(crate) enum OpsError {
     Generations(#[from] Box<GenerationsError>),
     #[error(transparent)]
     Verify(#[from] Box<VerifyError>),
+    #[error(transparent)]
+    Documents(#[from] Box<DocumentError>),
+    #[error("{projection} has no document {key:?} {when}")]
+    NoDocument { projection: String, key: String, when: String },
     #[error(transparent)]
     Input(#[from] factum::InputError),
     #[error("documents are not what history makes of them")]
@@ -47,6 +52,12 @@ impl From<ProjectorError> for OpsError {
 impl From<GenerationsError> for OpsError {
     fn from(error: GenerationsError) -> Self {
         Self::Generations(Box::new(error))
+    }
+}
+
+impl From<DocumentError> for OpsError {
+    fn from(error: DocumentError) -> Self {
+        Self::Documents(Box::new(error))
     }
 }
 
@@ -94,6 +105,7 @@ impl OpsCommand {
             Self::Status(args) => status(args, projector, out).await,
             Self::Generations(args) => generations(args, projector, out).await,
             Self::Verify(args) => verify(args, projector, console, out).await,
+            Self::ReadModel(args) => read_model(args, projector, out).await,
         }
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! [`OpsCommand`] is a set of clap subcommands: `replay` builds read models anew while the old ones serve, `status`
 //! says how far each projection is and why it is not further, `generations` shows the builds of a read model and goes
-//! over to another, `verify` compares documents with a fresh fold of history. A service flattens it into its own
-//! commands, and gives it the [`Projector`](factum_projections::Projector) that it runs anyway:
+//! over to another, `verify` compares documents with a fresh fold of history, and `read-model` shows documents as they
+//! are and were. A service flattens it into its own commands, and gives it the
+//! [`Projector`](factum_projections::Projector) that it runs anyway:
 //!
 //! ```
 //! use std::process::ExitCode;
@@ -46,9 +47,12 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::await_holding_lock))]
 
 mod args;
+mod args_read_model;
+mod at;
 mod command;
 mod console;
 mod generations;
+mod read_model;
 mod replay;
 mod report;
 mod status;
@@ -57,4 +61,6 @@ mod tests;
 mod verify;
 
 pub use args::{GenerationsAction, GenerationsArgs, OpsCommand, ReplayArgs, StatusArgs, VerifyArgs};
+pub use args_read_model::{DiffArgs, GetArgs, ListArgs, ReadModelAction, ReadModelArgs, ReadModelOf};
+pub use at::parse_at;
 pub use report::one_line;

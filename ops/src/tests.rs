@@ -1,3 +1,5 @@
+mod read_model;
+
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 

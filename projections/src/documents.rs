@@ -7,14 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use factum::{
-    Batch, Checkpoint, CommitError, EventStore, Failure, Generation, GenerationInfo, LogId, NewGeneration, Position,
-    Projected, ProjectedError, ProjectionName, ProjectionVersion, Query, ReadModelError, ReadModelStore, RecordedEvent,
-    Shard, Switch, SwitchError,
+    At, Batch, Checkpoint, CommitError, DocumentKey, EventStore, Failure, Generation, GenerationInfo, LogId,
+    NewGeneration, Position, Projected, ProjectedError, ProjectionName, ProjectionVersion, Query, ReadModelError,
+    ReadModelStore, RecordedEvent, Shard, Switch, SwitchError, Tenant,
 };
 
 use crate::drive::Driven;
-use crate::error::ReplayError;
-use crate::fold::{Failed, Fold, Page, Stopped, Why};
+use crate::error::{DocumentError, ReplayError};
+use crate::fold::{Failed, Fold, Page as Decoded, Stopped, Why};
+use crate::json::Json;
+use crate::page::{Answer, Page, PageRequest};
 use crate::projection::{Projection, SetupError, filter};
 use crate::rebuild::Rebuild;
 use crate::replay::{Progress, ReplayOptions, ReplayReport};
@@ -105,7 +107,7 @@ impl<P: Projection> Documents<P> {
         let shard = self.shard(self.generation().await?, batch.log);
         let Batch { store, log, from, mut to, events } = batch;
         let mut fold = self.warm(shard.clone(), from);
-        let mut page = Page::<P::Event>::decode(events, P::EVENT_TYPES);
+        let mut page = Decoded::<P::Event>::decode(events, P::EVENT_TYPES);
         // User code is pure: what failed at an event fails there again, and what precedes it is folded anew.
         let commit = loop {
             if let Some(stopped) = &page.stopped {
@@ -182,7 +184,7 @@ impl<P: Projection> Projected for Documents<P> {
     }
 
     fn is_too_new(&self, event: &RecordedEvent) -> bool {
-        let page = Page::<P::Event>::decode(vec![event.clone()], P::EVENT_TYPES);
+        let page = Decoded::<P::Event>::decode(vec![event.clone()], P::EVENT_TYPES);
         matches!(page.stopped, Some(Stopped { why: Why::Newer(_), .. }))
     }
 }
@@ -201,6 +203,23 @@ pub(crate) trait Rebuilt: Projected {
 
     /// Forgets a generation that is not live.
     async fn drop_generation(&self, generation: Generation) -> Result<(), ReadModelError>;
+
+    /// A document as JSON, as it is or was.
+    async fn get_json(
+        &self,
+        store: &dyn EventStore,
+        key: DocumentKey,
+        at: Option<At>,
+    ) -> Result<Answer<Json>, DocumentError>;
+
+    /// A page of documents as JSON, as they are or were.
+    async fn list_json(
+        &self,
+        store: &dyn EventStore,
+        tenant: &Tenant,
+        request: PageRequest,
+        at: Option<At>,
+    ) -> Result<Page<Json>, DocumentError>;
 
     /// Compares the documents of the live generation with history.
     async fn verify(
@@ -238,6 +257,25 @@ impl<P: Projection> Rebuilt for Documents<P> {
 
     async fn drop_generation(&self, generation: Generation) -> Result<(), ReadModelError> {
         self.read_models.drop_generation(&self.name, generation).await
+    }
+
+    async fn get_json(
+        &self,
+        store: &dyn EventStore,
+        key: DocumentKey,
+        at: Option<At>,
+    ) -> Result<Answer<Json>, DocumentError> {
+        self.answer_json(store, key, at).await
+    }
+
+    async fn list_json(
+        &self,
+        store: &dyn EventStore,
+        tenant: &Tenant,
+        request: PageRequest,
+        at: Option<At>,
+    ) -> Result<Page<Json>, DocumentError> {
+        self.page_json(store, tenant, request, at).await
     }
 
     async fn verify(

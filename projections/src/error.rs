@@ -171,6 +171,12 @@ pub enum DocumentError {
     /// A projection cannot be run as it is written.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// It keeps something else than documents, such as tables of its store: query those.
+    #[error("{projection} keeps no documents to read; query what it writes")]
+    NotDocuments {
+        /// The projection.
+        projection: ProjectionName,
+    },
     /// The key, or a page's token, is such that no read model has it.
     #[error(transparent)]
     Input(#[from] InputError),

@@ -58,6 +58,7 @@ pub struct Page<D> {
 pub struct PageRequest {
     pub(crate) limit: usize,
     pub(crate) token: Option<PageToken>,
+    pub(crate) after: Option<String>,
 }
 
 impl PageRequest {
@@ -72,6 +73,14 @@ impl PageRequest {
         Self { token: Some(token), ..Self::default() }
     }
 
+    /// The page that begins after this key, in the generation that is live then: unlike a token, a key does not tell
+    /// whether the read model was replaced between two pages.
+    #[must_use]
+    pub fn after_key(mut self, key: impl Into<String>) -> Self {
+        self.after = Some(key.into());
+        self
+    }
+
     /// At most so many documents.
     #[must_use]
     pub fn limit(mut self, limit: usize) -> Self {
@@ -82,7 +91,7 @@ impl PageRequest {
 
 impl Default for PageRequest {
     fn default() -> Self {
-        Self { limit: DEFAULT_LIMIT, token: None }
+        Self { limit: DEFAULT_LIMIT, token: None, after: None }
     }
 }
 
@@ -98,6 +107,13 @@ pub struct PageToken {
     /// Up to where a listing of the past looks, so that all its pages show the same moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) up_to: Option<Cursor>,
+}
+
+impl PageToken {
+    /// The key after which the page begins.
+    pub fn key(&self) -> &str {
+        &self.after
+    }
 }
 
 impl fmt::Display for PageToken {

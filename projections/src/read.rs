@@ -56,17 +56,7 @@ impl<P: Projection> ReadModel<P> {
     /// # Errors
     /// [`DocumentError`].
     pub async fn get(&self, key: &str) -> Result<Answer<P::Document>, DocumentError> {
-        let documents = self.documents()?;
-        let document_key = DocumentKey::new(self.tenant.clone(), key)?;
-        let target = live::<P>(&documents);
-        let mut found = documents.read_models.get(&target, std::slice::from_ref(&document_key)).await?;
-        let stored = found.documents.pop().unwrap_or_default();
-        Ok(Answer {
-            document: documents.join(&document_key, stored)?,
-            generation: found.read.generation,
-            checkpoint: found.read.checkpoint,
-            events_read: 0,
-        })
+        self.documents()?.get(DocumentKey::new(self.tenant.clone(), key)?).await
     }
 
     /// The document under a key, as it was: exactly what the projection made of the events that belong to `at`.
@@ -87,19 +77,7 @@ impl<P: Projection> ReadModel<P> {
     /// # Errors
     /// [`DocumentError`]; a token whose generation was dropped [is expired](DocumentError::is_expired).
     pub async fn list(&self, request: PageRequest) -> Result<Page<P::Document>, DocumentError> {
-        let documents = self.documents()?;
-        let listed = documents.list_request(&self.tenant, &request, false)?;
-        let page = documents.read_models.list(&listed).await?;
-        let mut entries = Vec::with_capacity(page.documents.len());
-        let last = page.documents.last().map(|(key, _)| key.key().to_owned());
-        for (key, stored) in page.documents {
-            if let Some(document) = documents.join(&key, stored)? {
-                entries.push(Entry { key: key.key().to_owned(), document });
-            }
-        }
-        let next = last.filter(|_| !page.end).map(|after| documents.token(page.read.generation, after, None));
-        let (generation, checkpoint) = (page.read.generation, page.read.checkpoint);
-        Ok(Page { documents: entries, generation, checkpoint, events_read: 0, next })
+        self.documents()?.list(&self.tenant, &request).await
     }
 
     /// A page of the documents, as they were, by key. All pages of a listing show the same moment: what was appended
@@ -163,14 +141,43 @@ pub(crate) fn live<P: Projection>(documents: &Documents<P>) -> ReadTarget {
 }
 
 impl<P: Projection> Documents<P> {
-    fn list_request(
+    pub(crate) async fn get(&self, key: DocumentKey) -> Result<Answer<P::Document>, DocumentError> {
+        let mut found = self.read_models.get(&live(self), std::slice::from_ref(&key)).await?;
+        let stored = found.documents.pop().unwrap_or_default();
+        Ok(Answer {
+            document: self.join(&key, stored)?,
+            generation: found.read.generation,
+            checkpoint: found.read.checkpoint,
+            events_read: 0,
+        })
+    }
+
+    pub(crate) async fn list(
+        &self,
+        tenant: &Tenant,
+        request: &PageRequest,
+    ) -> Result<Page<P::Document>, DocumentError> {
+        let page = self.read_models.list(&self.list_request(tenant, request, false)?).await?;
+        let mut entries = Vec::with_capacity(page.documents.len());
+        let last = page.documents.last().map(|(key, _)| key.key().to_owned());
+        for (key, stored) in page.documents {
+            if let Some(document) = self.join(&key, stored)? {
+                entries.push(Entry { key: key.key().to_owned(), document });
+            }
+        }
+        let next = last.filter(|_| !page.end).map(|after| self.token(page.read.generation, after, None));
+        let (generation, checkpoint) = (page.read.generation, page.read.checkpoint);
+        Ok(Page { documents: entries, generation, checkpoint, events_read: 0, next })
+    }
+
+    pub(crate) fn list_request(
         &self,
         tenant: &Tenant,
         request: &PageRequest,
         deleted: bool,
     ) -> Result<ListDocuments, DocumentError> {
         let (target, after) = match &request.token {
-            None => (live(self), None),
+            None => (live(self), request.after.clone()),
             Some(token) if token.projection == self.name => {
                 (ReadTarget::Generation(self.name.clone(), token.generation), Some(token.after.clone()))
             }

@@ -17,7 +17,8 @@
 //! - `bank.rs`: a store, the accounts in it, the read models beside them; memory, SQLite or Postgres by one line.
 //! - `import.rs`: a ledger of any length through `Repository::execute_with`, many accounts in flight, each row under the
 //!   bank's own transaction id as key, so that an import that was killed is run again and books nothing twice.
-//! - `commands/`: one file for each command of the command line. Those for operators (`replay`, `status`, `generations`, `verify`) come
+//! - `commands/`: one file for each command of the command line. Those for operators (`replay`, `status`, `generations`, `verify`,
+//!   `read-model`) come
 //!   from `factum-ops`.
 //! - `demo.rs`: the story that is told without a command.
 //!

@@ -19,6 +19,7 @@ on_each_store! {
     balances_are_shown_at_a_position_on_a_day_and_from_the_top
     status_and_replay_are_those_of_the_service
     generations_are_shown_and_the_live_one_is_not_dropped
+    documents_are_shown_as_they_are_and_were
     a_reader_that_goes_away_is_no_failure
 }
 
@@ -189,6 +190,39 @@ fn generations_are_shown_and_the_live_one_is_not_dropped(bank: &Bank) {
     bank.run(&["generations", "balance", "list"]).fails_with(&["balances, monthly-turnover"]);
     assert_eq!(bank.json(&["generations", "balances", "list", "--json"]), listed);
     assert_eq!(bank.run(&["generations", "balances"]).code, Some(2));
+}
+
+fn documents_are_shown_as_they_are_and_were(bank: &Bank) {
+    bank.run(&["open", "7", "Jana", "--on", "2026-01-05"]).success();
+    bank.run(&["open", "8", "Petr", "--on", "2026-01-05"]).success();
+    bank.run(&["read-model", "get", "balances", "7"]).fails_with(&["balances has no live generation"]);
+    bank.run(&["deposit", "7", "5.00", "--on", "2026-02-01"]).success();
+    // Recorded later, dated earlier.
+    bank.run(&["deposit", "7", "1.00", "--on", "2026-01-31"]).success();
+    bank.run(&["balances"]).success();
+    let balance = |at: &[&str]| {
+        let words = [&["read-model", "get", "balances", "7", "--json"], at].concat();
+        bank.json(&words)["document"]["balance"].clone()
+    };
+    assert_eq!((balance(&[]), balance(&["--at", "3"])), (json!(600), json!(500)));
+    assert_eq!((balance(&["--at", "occurred:2026-01-31"]), balance(&["--at", "version:1"])), (json!(100), json!(0)));
+    assert_eq!(balance(&["--at", "recorded:2100-01-01"]), json!(600));
+    bank.run(&["read-model", "get", "balances", "7", "--at", "recorded:2026-01-01"]).fails_with(&["no document \"7\""]);
+    bank.run(&["read-model", "get", "balances", "7", "--at", "5"]).fails_with(&["5 lies past the last event"]);
+    bank.run(&["read-model", "get", "balances", "9"]).fails_with(&["balances has no document \"9\" at 4"]);
+    assert_eq!(bank.run(&["read-model", "get", "balances", "7", "--at", "yesterday"]).code, Some(2));
+
+    let first = bank.json(&["read-model", "list", "balances", "--limit", "1", "--json"]);
+    assert_eq!((&first["documents"][0]["key"], &first["next"]), (&json!("7"), &json!("7")));
+    let second = bank.json(&["read-model", "list", "balances", "--after", "7", "--json"]);
+    assert_eq!((&second["documents"][0]["key"], &second["next"]), (&json!("8"), &json!(null)));
+    let months = bank.run(&["read-model", "list", "monthly-turnover"]);
+    months.fails_with(&["monthly-turnover has no live generation"]);
+
+    let diff = ["read-model", "diff", "balances", "7", "--from", "occurred:2026-01-31", "--to", "4"];
+    let changed = bank.json(&[&diff[..], &["--json"]].concat());
+    assert_eq!(changed["fields"], json!([{"path": "$.balance", "from": 100, "to": 600}]));
+    assert!(bank.run(&diff).success().out.contains("$.balance: from 100, to 600"));
 }
 
 #[test]

@@ -1,0 +1,149 @@
+//! `read-model`: single documents, lists and differences, as they are or were.
+
+use std::io::Write;
+
+use factum::{At, Cursor, Generation, Tenant};
+use factum_projections::{Answer, Entry, Json, JsonReadModel, PageRequest, Projector};
+use serde::Serialize;
+
+use crate::args_read_model::{DiffArgs, GetArgs, ListArgs, ReadModelAction, ReadModelArgs, ReadModelOf};
+use crate::at::show_at;
+use crate::command::OpsError;
+use crate::verify::tell_field;
+
+#[derive(Serialize)]
+struct GotJson<'a> {
+    key: &'a str,
+    #[serde(flatten)]
+    answer: &'a Answer<Json>,
+}
+
+#[derive(Serialize)]
+struct PageJson<'a> {
+    documents: &'a [Entry<Json>],
+    generation: Generation,
+    checkpoint: &'a Cursor,
+    events_read: usize,
+    /// What `--after` takes for the next page; null after the last.
+    next: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct DiffJson<'a> {
+    key: &'a str,
+    from: String,
+    to: String,
+    fields: Vec<ChangeJson>,
+}
+
+#[derive(Serialize)]
+struct ChangeJson {
+    path: String,
+    from: Option<Json>,
+    to: Option<Json>,
+}
+
+/// How many fields a difference names.
+const FIELDS: usize = 10_000;
+
+pub(crate) async fn read_model(
+    args: &ReadModelArgs,
+    projector: &Projector,
+    out: &mut (dyn Write + Send),
+) -> Result<(), OpsError> {
+    match &args.action {
+        ReadModelAction::Get(args) => get(args, projector, out).await?,
+        ReadModelAction::List(args) => list(args, projector, out).await?,
+        ReadModelAction::Diff(args) => diff(args, projector, out).await?,
+    }
+    Ok(out.flush()?)
+}
+
+fn find(of: &ReadModelOf, projector: &Projector) -> Result<JsonReadModel, OpsError> {
+    let model = projector.read_model_json(&of.name)?;
+    Ok(match &of.tenant {
+        Some(tenant) => model.in_tenant(Tenant::new(tenant.as_str())?),
+        None => model,
+    })
+}
+
+async fn at(model: &JsonReadModel, key: &str, at: Option<&At>) -> Result<Answer<Json>, OpsError> {
+    Ok(match at {
+        Some(at) => model.get_at(key, at.clone()).await?,
+        None => model.get(key).await?,
+    })
+}
+
+async fn get(args: &GetArgs, projector: &Projector, out: &mut (dyn Write + Send)) -> Result<(), OpsError> {
+    let answer = at(&find(&args.of, projector)?, &args.key, args.at.as_ref()).await?;
+    let Some(document) = &answer.document else {
+        let when =
+            args.at.as_ref().map_or_else(|| format!("at {}", answer.checkpoint), |at| format!("at {}", show_at(at)));
+        return Err(OpsError::NoDocument { projection: args.of.name.clone(), key: args.key.clone(), when });
+    };
+    if args.of.json {
+        writeln!(out, "{}", serde_json::to_string(&GotJson { key: &args.key, answer: &answer })?)?;
+        return Ok(());
+    }
+    writeln!(out, "{}", serde_json::to_string_pretty(document)?)?;
+    let Answer { generation, checkpoint, events_read, .. } = &answer;
+    let read = if *events_read == 0 { String::new() } else { format!(", {events_read} events read") };
+    writeln!(out, "generation {generation} at {checkpoint}{read}")?;
+    Ok(())
+}
+
+async fn list(args: &ListArgs, projector: &Projector, out: &mut (dyn Write + Send)) -> Result<(), OpsError> {
+    let model = find(&args.of, projector)?;
+    let request = PageRequest::first(args.limit);
+    let request = match &args.after {
+        Some(key) => request.after_key(key.as_str()),
+        None => request,
+    };
+    let page = match &args.at {
+        Some(at) => model.list_at(request, at.clone()).await?,
+        None => model.list(request).await?,
+    };
+    let next = page.next.as_ref().map(|token| token.key());
+    let (generation, checkpoint, events_read) = (page.generation, &page.checkpoint, page.events_read);
+    if args.of.json {
+        let page = PageJson { documents: &page.documents, generation, checkpoint, events_read, next };
+        writeln!(out, "{}", serde_json::to_string(&page)?)?;
+        return Ok(());
+    }
+    for Entry { key, document } in &page.documents {
+        writeln!(out, "{key}  {document}")?;
+    }
+    let more = next.map_or_else(String::new, |key| format!("; more with --after {key:?}"));
+    writeln!(out, "{} documents, generation {generation} at {checkpoint}{more}", page.documents.len())?;
+    Ok(())
+}
+
+async fn diff(args: &DiffArgs, projector: &Projector, out: &mut (dyn Write + Send)) -> Result<(), OpsError> {
+    let model = find(&args.of, projector)?;
+    let from = at(&model, &args.key, Some(&args.from)).await?.document;
+    let to = at(&model, &args.key, Some(&args.to)).await?.document;
+    let (when_from, when_to) = (show_at(&args.from), show_at(&args.to));
+    if from.is_none() && to.is_none() {
+        let when = format!("at {when_from} and at {when_to}");
+        return Err(OpsError::NoDocument { projection: args.of.name.clone(), key: args.key.clone(), when });
+    }
+    let fields = Json::diff(from.as_ref(), to.as_ref(), FIELDS);
+    if args.of.json {
+        let change = |field: factum_projections::FieldDifference| ChangeJson {
+            path: field.path,
+            from: field.expected,
+            to: field.found,
+        };
+        let fields = fields.into_iter().map(change).collect();
+        let json = DiffJson { key: &args.key, from: when_from, to: when_to, fields };
+        writeln!(out, "{}", serde_json::to_string(&json)?)?;
+        return Ok(());
+    }
+    let count = match fields.len() {
+        0 => "no field differs".to_owned(),
+        1 => "1 field differs".to_owned(),
+        several => format!("{several} fields differ"),
+    };
+    writeln!(out, "{:?} from {when_from} to {when_to}: {count}", args.key)?;
+    fields.iter().try_for_each(|field| tell_field(field, "from", "to", out))
+}
