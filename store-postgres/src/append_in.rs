@@ -4,6 +4,7 @@ use factum::{Append, AppendError, Appended, Fault, FaultKind};
 use sqlx::postgres::PgConnection;
 
 use crate::append::{Answer, answers};
+use crate::db::milliseconds;
 use crate::error::fault;
 use crate::group::{Columns, Judged};
 use crate::keys;
@@ -44,7 +45,7 @@ impl PostgresStore {
         self.check_append(&append)?;
         let not_done = |error| AppendError::NotDone(fault(error));
         let persistent = !self.db.behind_pooler();
-        let bound = sqlx::query(self.db.sql.bound_silence.clone()).bind(self.append_in_timeout.as_millis().to_string());
+        let bound = sqlx::query(self.db.sql.bound_silence.clone()).bind(milliseconds(self.append_in_timeout));
         bound.persistent(persistent).execute(&mut *transaction).await.map_err(not_done)?;
         let since = keys::since(self.retention);
         let columns = Columns::of([&append]).map_err(AppendError::NotDone)?;

@@ -8,7 +8,7 @@ use factum::{Append, AppendError, Appended, Fault, FaultKind};
 use tokio::time::Instant;
 
 use crate::db::Db;
-use crate::error::{fault, is_elsewhere, may_pass, silent};
+use crate::error::{fault, is_elsewhere, is_silence, may_pass, silent};
 use crate::link::{Broken, Link, Lost, again, by_copy};
 use crate::options::KeyRetention;
 use crate::wake::Ringer;
@@ -90,7 +90,7 @@ impl Commits {
             let error = match link.append(&self.db, &told.missing(), self.retention).await {
                 Ok(answers) => {
                     told.fill(answers.into_iter().map(Some));
-                    return (Some(link), told.rest(nothing_said));
+                    return (link.if_heard_of(), told.rest(nothing_said));
                 }
                 Err(Broken::NotSent(what)) => {
                     let rest = told.rest(|| AppendError::NotDone(Fault::new(what.kind(), what.to_string())));
@@ -153,8 +153,8 @@ impl Commits {
         end: Instant,
     ) -> Result<(Link, Vec<Option<Appended>>), Fault> {
         let mut link = self.open(end).await.map_err(fault)?;
-        link.lay_to_rest(&self.db, lost).await?;
-        let found = link.find(&self.db, lost, appends, self.retention).await?;
+        self.db.in_time(1, link.lay_to_rest(&self.db, lost), fault).await?;
+        let found = self.db.in_time(2, link.find(&self.db, lost, appends, self.retention), fault).await?;
         if found.iter().any(Option::is_some) {
             link.settle(&self.db).await?;
         }
@@ -207,11 +207,6 @@ impl<'a> Told<'a> {
 
 fn nothing_said() -> AppendError {
     AppendError::Unknown(Fault::new(FaultKind::Corrupt, "the server did not say what became of an append"))
-}
-
-/// Whether the server was waited for in vain: then it is not waited for again.
-fn is_silence(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
 }
 
 /// Whether it may be nobody's fault: then each may do better alone.

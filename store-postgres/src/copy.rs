@@ -10,7 +10,7 @@ use sqlx::{Connection, SqlStr};
 
 use crate::append::{Answer, answers};
 use crate::columns::{metadata_column, tenant_column};
-use crate::db::{BEGIN, Db};
+use crate::db::Db;
 use crate::group::{Columns, HOLDS, Judged};
 use crate::keys;
 use crate::link::Broken;
@@ -30,7 +30,7 @@ pub(crate) async fn append(
     retention: KeyRetention,
 ) -> Result<Answer, Broken> {
     let columns = Columns::of([append]).map_err(Broken::NotSent)?;
-    let mut transaction = conn.begin_with(BEGIN).await?;
+    let mut transaction = conn.begin_with(db.begin_append()).await?;
     let judge = columns.bind_judge(db.sql.judge.clone(), keys::since(retention));
     let judged = Judged::of(&judge.persistent(!db.behind_pooler()).fetch_one(&mut *transaction).await?)?;
     if judged.verdicts.first() == Some(&HOLDS) {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgRow};
 use sqlx::query::Query;
-use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool, Postgres, SqlSafeStr as _, SqlStr, Transaction};
 
-use crate::error::{ConnectError, is_lost};
+use crate::error::{ConnectError, is_lost, is_silence, silent, unreachable};
 use crate::options::PostgresOptions;
 use crate::sql::{Schema, Statements};
 
@@ -24,6 +25,8 @@ pub(crate) struct Db {
     pub(crate) sql: Arc<Statements>,
     pub(crate) schema: Schema,
     connect: PgConnectOptions,
+    /// How a transaction of the log begins: see [`Self::begin_append`].
+    begin: SqlStr,
     pooler: bool,
     statement_timeout: Duration,
 }
@@ -50,7 +53,29 @@ impl Db {
             .connect_lazy_with(connect.clone());
         let sql = Arc::new(Statements::new(&schema));
         let (pooler, statement_timeout) = (options.transaction_pooler, options.statement_timeout);
-        Ok(Self { pool, sql, schema, connect, pooler, statement_timeout })
+        let begin = if pooler { bounded(statement_timeout) } else { BEGIN.to_owned() };
+        // Numbers alone are put into it.
+        let begin = AssertSqlSafe(Arc::<str>::from(begin)).into_sql_str();
+        Ok(Self { pool, sql, schema, connect, begin, pooler, statement_timeout })
+    }
+
+    /// How a transaction begins in which the order lock may be held from one message to the next. What bounds it is a setting of
+    /// the session, or behind a pooler, where a session keeps none, of the transaction.
+    pub(crate) fn begin_append(&self) -> SqlStr {
+        self.begin.clone()
+    }
+
+    /// What comes within the time in which the server answers or ends so many statements, or else [`silent`].
+    pub(crate) async fn in_time<T, E>(
+        &self,
+        statements: u32,
+        what: impl Future<Output = Result<T, E>>,
+        told: fn(sqlx::Error) -> E,
+    ) -> Result<T, E> {
+        match self.silence(statements) {
+            Some(silence) => tokio::time::timeout(silence, what).await.unwrap_or_else(|_| Err(told(silent()))),
+            None => what.await,
+        }
     }
 
     /// A connection of its own.
@@ -82,7 +107,9 @@ impl Db {
     pub(crate) async fn fetch<'q>(&self, query: impl Fn() -> Bound<'q> + Send) -> Result<Vec<PgRow>, sqlx::Error> {
         for _ in 0..self.pool.options().get_max_connections() {
             match self.once(query()).await {
-                Err(error) if is_lost(&error) => tracing::debug!(%error, "a connection was lost; asking on another"),
+                Err(error) if is_lost(&error) && !is_silence(&error) => {
+                    tracing::debug!(%error, "a connection was lost; asking on another")
+                }
                 other => return other,
             }
         }
@@ -93,7 +120,9 @@ impl Db {
     pub(crate) async fn once(&self, query: Bound<'_>) -> Result<Vec<PgRow>, sqlx::Error> {
         if !self.pooler {
             let mut conn = self.pool.acquire().await?;
-            return query.fetch_all(&mut *conn).await;
+            let rows = self.in_time(1, query.fetch_all(&mut *conn), |silence| silence).await;
+            give_up_if_silent(conn, &rows);
+            return rows;
         }
         let mut transaction = self.begin_with(BEGIN_WALK).await?;
         let rows = query.persistent(false).fetch_all(&mut *transaction).await?;
@@ -119,7 +148,9 @@ impl Db {
     {
         for _ in 0..self.pool.options().get_max_connections() {
             match self.fold_once(query(), new(), take).await {
-                Err(error) if is_lost(&error) => tracing::debug!(%error, "a connection was lost; asking on another"),
+                Err(error) if is_lost(&error) && !is_silence(&error) => {
+                    tracing::debug!(%error, "a connection was lost; asking on another")
+                }
                 other => return other,
             }
         }
@@ -134,11 +165,16 @@ impl Db {
     ) -> Result<T, sqlx::Error> {
         if !self.pooler {
             let mut conn = self.pool.acquire().await?;
-            let mut rows = query.fetch(&mut *conn);
-            while let Some(row) = rows.try_next().await? {
-                take(&mut folded, &row);
-            }
-            return Ok(folded);
+            let fold = async {
+                let mut rows = query.fetch(&mut *conn);
+                while let Some(row) = rows.try_next().await? {
+                    take(&mut folded, &row);
+                }
+                Ok(())
+            };
+            let done = self.in_time(1, fold, |silence| silence).await;
+            give_up_if_silent(conn, &done);
+            return done.map(|()| folded);
         }
         let mut transaction = self.begin_with(BEGIN_WALK).await?;
         {
@@ -172,6 +208,13 @@ impl Db {
     }
 }
 
+/// A connection of whose other end nothing is heard is not given back: who gets it next would wait as long.
+fn give_up_if_silent<T>(conn: PoolConnection<Postgres>, answer: &Result<T, sqlx::Error>) {
+    if answer.as_ref().is_err_and(is_silence) {
+        drop(conn.detach());
+    }
+}
+
 /// How much longer than the server takes its answer may take.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -192,6 +235,21 @@ const BEGIN_FREE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable
 const BEGIN_WALK: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_bitmapscan = off; \
                           SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off; SET LOCAL jit = off";
 
+/// The longest time that the server takes as a setting, in milliseconds: 24 days.
+pub(crate) const LONGEST: Duration = Duration::from_millis(i32::MAX.unsigned_abs() as u64);
+
+/// As a setting of the server, which takes 0 for never.
+pub(crate) fn milliseconds(time: Duration) -> String {
+    let least = if time == Duration::ZERO { 0 } else { 1 };
+    time.min(LONGEST).as_millis().max(least).to_string()
+}
+
+/// A transaction behind a pooler that the server ends when a statement takes too long or its client falls silent.
+fn bounded(timeout: Duration) -> String {
+    let time = milliseconds(timeout);
+    format!("{BEGIN}; SET LOCAL statement_timeout = {time}; SET LOCAL idle_in_transaction_session_timeout = {time}")
+}
+
 fn connect_options(url: &str, options: &PostgresOptions) -> Result<PgConnectOptions, ConnectError> {
     let parsed = PgConnectOptions::from_str(url).map_err(|source| ConnectError::Url { source: Box::new(source) })?;
     let parsed = parsed.application_name(&options.application_name).disable_statement_logging();
@@ -204,8 +262,8 @@ fn connect_options(url: &str, options: &PostgresOptions) -> Result<PgConnectOpti
         ("default_transaction_read_only", read_only.to_owned()),
         ("synchronous_commit", "on".to_owned()),
         ("default_transaction_isolation", "read committed".to_owned()),
-        ("statement_timeout", options.statement_timeout.as_millis().to_string()),
-        ("idle_in_transaction_session_timeout", options.statement_timeout.as_millis().to_string()),
+        ("statement_timeout", milliseconds(options.statement_timeout)),
+        ("idle_in_transaction_session_timeout", milliseconds(options.statement_timeout)),
     ];
     Ok(parsed.options(settings).options(WALK))
 }
@@ -214,6 +272,5 @@ fn connect_options(url: &str, options: &PostgresOptions) -> Result<PgConnectOpti
 pub(crate) async fn connect_once(url: &str, options: &PostgresOptions) -> Result<PgConnection, ConnectError> {
     let connecting = connect_options(url, options)?;
     let connected = tokio::time::timeout(options.acquire_timeout, PgConnection::connect_with(&connecting)).await;
-    let timed_out = |_| ConnectError::Unreachable(crate::error::fault(sqlx::Error::PoolTimedOut));
-    connected.map_err(timed_out)?.map_err(|error| ConnectError::Unreachable(crate::error::fault(error)))
+    connected.unwrap_or_else(|_| Err(silent())).map_err(|error| unreachable(&connecting, error))
 }

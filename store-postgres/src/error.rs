@@ -2,7 +2,7 @@
 
 use factum::{Fault, FaultKind};
 use sqlx::error::DatabaseError;
-use sqlx::postgres::{PgDatabaseError, PgSeverity};
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgSeverity};
 use thiserror::Error;
 
 /// Why a store could not be connected to, set up or checked.
@@ -88,7 +88,31 @@ pub enum ConnectError {
 /// What an error of the driver means.
 pub(crate) fn fault(error: sqlx::Error) -> Fault {
     let (kind, what) = explain(&error);
-    Fault::caused(kind, what, error)
+    // What the driver puts around these says the same once more.
+    match error {
+        sqlx::Error::Io(source) => Fault::caused(kind, what, source),
+        sqlx::Error::Database(said) => match said.try_downcast::<PgDatabaseError>() {
+            Ok(said) => Fault::caused(kind, what, *said),
+            Err(said) => Fault::caused(kind, what, sqlx::Error::Database(said)),
+        },
+        other => Fault::caused(kind, what, other),
+    }
+}
+
+/// Why there is no connection to begin with.
+pub(crate) fn unreachable(to: &PgConnectOptions, error: sqlx::Error) -> ConnectError {
+    let sqlx::Error::Io(source) = error else { return ConnectError::Unreachable(fault(error)) };
+    let port = to.get_port();
+    let place = match to.get_socket() {
+        Some(folder) => folder.join(format!(".s.PGSQL.{port}")).display().to_string(),
+        None if to.get_host().starts_with('/') => format!("{}/.s.PGSQL.{port}", to.get_host()),
+        None => format!("{}:{port}", to.get_host()),
+    };
+    let what = format!(
+        "no server answers at {place}: {source}; see that it runs there and takes connections, or correct host and port \
+         in the URL"
+    );
+    ConnectError::Unreachable(Fault::caused(FaultKind::Unavailable, what, source))
 }
 
 /// A fault for each of several callers of what failed once: the error itself goes to the first.
@@ -180,4 +204,11 @@ pub(crate) fn is_elsewhere(error: &sqlx::Error) -> bool {
 /// The server did not answer in time.
 pub(crate) fn silent() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the server did not answer in time"))
+}
+
+/// Whether the server was waited for in vain: then it is not waited for again. Where the system says so of a connection, another
+/// one may do.
+pub(crate) fn is_silence(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(error)
+        if error.kind() == std::io::ErrorKind::TimedOut && error.raw_os_error().is_none())
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::append::{Answer, accepted, answer_one, answers, as_one, at, bind_one, version_of};
 use crate::copy::{self, COPY_EVENTS};
-use crate::db::{BEGIN, Bound, Db};
+use crate::db::{Bound, Db};
 use crate::error::{explain, fault, silent};
 use crate::group::{Columns, Judged, tenant_of};
 use crate::keys;
@@ -21,6 +21,8 @@ use crate::options::KeyRetention;
 pub(crate) struct Link {
     conn: PgConnection,
     end: Lost,
+    /// Whether nothing was heard of the other end for so long that it is given up.
+    silent: bool,
 }
 
 /// What is known of the other end of a connection that was lost.
@@ -69,7 +71,7 @@ impl From<sqlx::Error> for Broken {
 impl Link {
     pub(crate) async fn open(db: &Db) -> Result<Self, sqlx::Error> {
         let mut conn = db.connect().await?;
-        let mut transaction = conn.begin_with(BEGIN).await?;
+        let mut transaction = conn.begin_with(db.begin_append()).await?;
         let row = sqlx::query(db.sql.backend.clone()).persistent(false).fetch_one(&mut *transaction).await?;
         let began: Option<DateTime<Utc>> = row.try_get(1)?;
         let pid = row.try_get(0)?;
@@ -77,7 +79,7 @@ impl Link {
         let backend = began.filter(|_| !db.behind_pooler()).map(|began| Backend { pid, began });
         let end = Lost { backend, after: row.try_get(2)? };
         transaction.commit().await?;
-        Ok(Self { conn, end })
+        Ok(Self { conn, end, silent: false })
     }
 
     /// What is known of it now that it is lost.
@@ -97,16 +99,18 @@ impl Link {
         appends: &[&Append],
         retention: KeyRetention,
     ) -> Result<Vec<Result<Appended, AppendError>>, Broken> {
-        let silence = db.silence(if by_copy(appends) { copy::STATEMENTS } else { 1 });
-        let sent = self.send(db, appends, retention);
+        let statements = if by_copy(appends) { copy::STATEMENTS } else { 1 };
         // The server ends what takes too long. One that is not heard of at all has to be given up.
-        let answers = match silence {
-            Some(silence) => tokio::time::timeout(silence, sent).await.map_err(|_| Broken::Lost(silent()))??,
-            None => sent.await?,
-        };
+        let answers = db.in_time(statements, self.send(db, appends, retention), Broken::Lost).await?;
         let mut told = Vec::with_capacity(appends.len());
         for (append, answer) in appends.iter().zip(answers) {
-            let done = self.tell(db, append, answer, retention).await;
+            let done = match answer {
+                Answer::Done(appended) => Ok(appended),
+                Answer::Refused(error) => Err(error),
+                _ if self.silent => Err(AppendError::NotDone(fault(silent()))),
+                Answer::Known => self.known(db, append, retention).await,
+                Answer::Matched(position) => self.conflicting(db, append, position).await,
+            };
             if let Ok(appended) = &done {
                 self.end.after = self.end.after.max(appended.cursor.get(factum::LogId::FIRST).as_i64());
             }
@@ -138,39 +142,47 @@ impl Link {
         if !db.behind_pooler() {
             return bound.fetch_one(&mut self.conn).await;
         }
-        let mut transaction = self.conn.begin_with(BEGIN).await?;
+        let mut transaction = self.conn.begin_with(db.begin_append()).await?;
         let row = bound.persistent(false).fetch_one(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(row)
     }
 
-    async fn tell(
-        &mut self,
-        db: &Db,
-        append: &Append,
-        answer: Answer,
-        retention: KeyRetention,
-    ) -> Result<Appended, AppendError> {
-        match answer {
-            Answer::Done(appended) => Ok(appended),
-            Answer::Refused(error) => Err(error),
-            Answer::Known => known(append, self.outcome(db, append, retention).await),
-            Answer::Matched(position) => match self.conn.begin_with(BEGIN).await {
-                Ok(mut transaction) => Err(conflicting(&mut transaction, db, append, position).await),
-                Err(error) => Err(AppendError::NotDone(fault(error))),
-            },
-        }
+    /// The link, unless its other end is not heard of any more.
+    pub(crate) fn if_heard_of(self) -> Option<Self> {
+        (!self.silent).then_some(self)
     }
 
-    /// The outcome under the key of an append. On this connection: those that are shared may all be in use.
-    async fn outcome(
-        &mut self,
-        db: &Db,
-        append: &Append,
-        retention: KeyRetention,
-    ) -> Result<Option<Remembered>, Fault> {
-        let mut transaction = self.conn.begin_with(BEGIN).await.map_err(fault)?;
-        keys::find_on(&mut transaction, db, append, keys::since(retention)).await
+    /// What is told to whom the key of its append has an outcome. Asked on this connection: those that are shared may all be in use.
+    async fn known(&mut self, db: &Db, append: &Append, retention: KeyRetention) -> Result<Appended, AppendError> {
+        let conn = &mut self.conn;
+        let ask = async {
+            let mut transaction = conn.begin_with(db.begin_append()).await.map_err(fault)?;
+            keys::find_on(&mut transaction, db, append, keys::since(retention)).await
+        };
+        let found = match db.silence(4) {
+            Some(silence) => tokio::time::timeout(silence, ask).await,
+            None => Ok(ask.await),
+        };
+        self.silent |= found.is_err();
+        known(append, found.unwrap_or_else(|_| Err(fault(silent()))))
+    }
+
+    /// What is told to whom the query of its append matched an event.
+    async fn conflicting(&mut self, db: &Db, append: &Append, position: i64) -> Result<Appended, AppendError> {
+        let conn = &mut self.conn;
+        let ask = async {
+            match conn.begin_with(db.begin_append()).await {
+                Ok(mut transaction) => conflicting(&mut transaction, db, append, position).await,
+                Err(error) => AppendError::NotDone(fault(error)),
+            }
+        };
+        let found = match db.silence(2) {
+            Some(silence) => tokio::time::timeout(silence, ask).await,
+            None => Ok(ask.await),
+        };
+        self.silent |= found.is_err();
+        Err(found.unwrap_or_else(|_| AppendError::NotDone(fault(silent()))))
     }
 
     /// Sees to it that a lost process of the server does nothing any more: what it was sent may still wait for the lock.
@@ -199,7 +211,7 @@ impl Link {
         appends: &[&Append],
         retention: KeyRetention,
     ) -> Result<Vec<Option<Appended>>, Fault> {
-        let mut transaction = self.conn.begin_with(BEGIN).await.map_err(fault)?;
+        let mut transaction = self.conn.begin_with(db.begin_append()).await.map_err(fault)?;
         let ids = appends.iter().filter_map(|append| first_id(append)).collect::<Vec<Uuid>>();
         let bound = sqlx::query(db.sql.find_events.clone()).bind(lost.after).bind(&ids).persistent(false);
         let mut firsts = std::collections::HashMap::new();
@@ -229,12 +241,7 @@ impl Link {
     /// standby has committed, and the standby may not have it.
     pub(crate) async fn settle(&mut self, db: &Db) -> Result<(), Fault> {
         let bound = sqlx::query(db.sql.settle.clone());
-        let settled = self.run(db, bound);
-        let row = match db.silence(1) {
-            Some(silence) => tokio::time::timeout(silence, settled).await.unwrap_or_else(|_| Err(silent())),
-            None => settled.await,
-        };
-        row.map(drop).map_err(fault)
+        db.in_time(1, self.run(db, bound), |silence| silence).await.map(drop).map_err(fault)
     }
 }
 

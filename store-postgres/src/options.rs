@@ -3,9 +3,14 @@
 use std::time::Duration;
 
 use factum::Limits;
+use tokio::sync::Semaphore;
 
+use crate::db::LONGEST;
 use crate::error::ConnectError;
 use crate::store::PostgresStore;
+
+/// More than any server takes: room for them is made at once.
+const MAX_CONNECTIONS: u32 = 10_000;
 
 /// How long the outcome of a command is found under its key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,18 +88,18 @@ impl PostgresOptions {
         self
     }
 
-    /// How many connections at most read, and keep read models (at least 1; 8 by default). Beside these a store holds one or
+    /// How many connections at most read, and keep read models (1 to 10,000; 8 by default). Beside these a store holds one or
     /// two for appending and one for wake-ups.
     #[must_use]
     pub fn connections(mut self, connections: u32) -> Self {
-        self.connections = connections.max(1);
+        self.connections = connections.clamp(1, MAX_CONNECTIONS);
         self
     }
 
-    /// How long to wait for a connection that is free, or for the server (10 seconds by default).
+    /// How long to wait for a connection that is free, or for the server (10 seconds by default, 24 days at most).
     #[must_use]
     pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
-        self.acquire_timeout = timeout;
+        self.acquire_timeout = timeout.min(LONGEST);
         self
     }
 
@@ -123,7 +128,7 @@ impl PostgresOptions {
     /// How many appends may wait before callers are held up (at least 1; 4,096 by default).
     #[must_use]
     pub fn queue(mut self, appends: usize) -> Self {
-        self.queue = appends.max(1);
+        self.queue = appends.clamp(1, Semaphore::MAX_PERMITS);
         self
     }
 

@@ -61,14 +61,18 @@ impl PostgresStore {
     pub(crate) async fn with_options(url: &str, options: &PostgresOptions) -> Result<Self, ConnectError> {
         let db = Db::new(url, options)?;
         let mut conn = connect_once(url, options).await?;
-        let look = migrate::check(&mut conn, &db.schema, options.read_only).await?;
+        let look = migrate::check(&mut conn, &db.schema, options.read_only);
+        let look = db.in_time(6, look, |silence| ConnectError::Unreachable(fault(silence))).await?;
         if look.replica && !options.read_only {
             return Err(ConnectError::Replica);
         }
         // What waits here may change with each use of a connection; the writer has its own.
         conn.close().await.map_err(fault)?;
         let head = Arc::new(AtomicI64::new(0));
-        let link = if options.read_only { None } else { Some(Link::open(&db).await.map_err(fault)?) };
+        let link = match options.read_only {
+            true => None,
+            false => Some(db.in_time(3, Link::open(&db), |silence| silence).await.map_err(fault)?),
+        };
         let wake = Wake::start(&db, options.poll, Arc::clone(&head));
         let patience = options.acquire_timeout;
         let commits = Commits::new(db.clone(), options.key_retention, patience, Arc::clone(&head), wake.ringer());

@@ -158,3 +158,30 @@ async fn tables_of_a_projection_are_built_and_switched_through_the_pooler() {
     log.deposits(&[4]).drive(&sums).await.unwrap();
     assert_eq!(shown(&place).await, ["1 7"]);
 }
+
+/// What bounds how long the order lock is held is a setting of the session, and behind a pooler there was none: a process that
+/// fell silent between its append and its commit would have kept every other from appending for good.
+#[tokio::test]
+async fn an_append_behind_a_pooler_is_bounded_in_its_transaction() {
+    let Some((place, url)) = pooled().await else { return };
+    let store = options().statement_timeout(Duration::from_millis(7_531)).connect(&url).await.unwrap();
+    // What an append finds set while it runs.
+    place
+        .execute(
+            "CREATE TABLE seen (statement text, idle text);
+             CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               INSERT INTO seen VALUES (current_setting('statement_timeout'),
+                 current_setting('idle_in_transaction_session_timeout'));
+               RETURN NULL;
+             END $$;
+             CREATE TRIGGER see AFTER INSERT ON factum.events FOR EACH STATEMENT EXECUTE FUNCTION see()",
+        )
+        .await;
+    store.append(one("1", Condition::Any)).await.unwrap();
+    let many = (0..1_000).map(|_| event()).collect();
+    store.append(Append::to(stream("2"), Condition::Any, many)).await.unwrap();
+    let mut conn = place.connection().await;
+    let seen: Vec<(String, String)> =
+        sqlx::query_as("SELECT statement, idle FROM seen").fetch_all(&mut conn).await.unwrap();
+    assert_eq!(seen, [("7531ms".to_owned(), "7531ms".to_owned()), ("7531ms".to_owned(), "7531ms".to_owned())]);
+}

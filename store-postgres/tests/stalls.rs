@@ -80,3 +80,52 @@ async fn a_large_append_that_its_caller_left_lying_does_not_keep_the_order_lock(
     in_time(begun).await;
     in_time(other.append(one("2", Condition::NoStream))).await.unwrap();
 }
+
+/// Some of these ended in a panic, in the middle of an append too, and some in a connection that the server refused.
+#[tokio::test]
+async fn options_may_be_as_large_or_as_small_as_their_types() {
+    let Some(place) = place().await else { return };
+    let all = |time: Duration, number: usize| {
+        let options = place.options().statement_timeout(time).poll(time);
+        options.connections(u32::try_from(number).unwrap_or(u32::MAX)).queue(number).group(number, number)
+    };
+    let most = all(Duration::MAX, usize::MAX).acquire_timeout(Duration::MAX).append_in_timeout(Duration::MAX);
+    for options in [most, all(Duration::ZERO, 0), all(Duration::from_secs(60), 1).statement_timeout(Duration::MAX)] {
+        let store = std::sync::Arc::new(in_time(options.connect(&place.url())).await.unwrap());
+        let both = tokio::join!(store.append(one("1", Condition::Any)), store.append(one("2", Condition::Any)));
+        assert!(both.0.is_ok() && both.1.is_ok(), "{both:?}");
+        let mut conn = place.connection().await;
+        let mut transaction = conn.begin().await.unwrap();
+        store.append_in(&mut transaction, one("3", Condition::Any)).await.unwrap();
+        transaction.rollback().await.unwrap();
+        place.database.kill_connections().await.unwrap();
+        in_time(store.append(one("1", Condition::Any))).await.unwrap();
+        assert_eq!(store.head().await.unwrap().get(factum::LogId::FIRST).get() % 3, 0);
+        in_time(store.close()).await.unwrap();
+    }
+}
+
+/// It said that the connection was lost, where there had been none, repeated why, and gave no remedy.
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named_once_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().display().to_string();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for (url, place) in [
+        (format!("postgres://u@localhost/d?host={socket}"), format!("{socket}/.s.PGSQL.5432")),
+        (format!("postgres://u@127.0.0.1:{free}/d"), format!("127.0.0.1:{free}")),
+    ] {
+        let error = in_time(factum_postgres::PostgresStore::connect(&url)).await.unwrap_err();
+        let mut causes = vec![error.to_string()];
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            causes.push(error.to_string());
+            cause = error.source();
+        }
+        let said = &causes[0];
+        assert!(said.contains(&format!("no server answers at {place}: ")), "{said}");
+        assert!(said.contains("or correct host and port in the URL"), "{said}");
+        assert_eq!(said.matches("os error").count(), 1, "{said}");
+        assert!(!said.contains('\n') && causes.iter().all(|cause| said.contains(cause)), "{causes:?}");
+    }
+}

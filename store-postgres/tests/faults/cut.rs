@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
-use factum::{Append, Condition, EventStore};
+use factum::{Append, AppendError, Condition, EventStore, FaultKind, ReadError, ReadStream};
 use factum_postgres_server::Server;
 use sqlx::{Connection, Row};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 
-use crate::common::{Place, event, one, stream};
+use crate::common::{Place, event, keyed, one, stream};
 use crate::load::{Sent, Told, append};
 use crate::{in_time, own_place};
 
@@ -22,6 +23,10 @@ const BEFORE_THE_SERVER: u8 = 1;
 const WHILE_IT_WORKS: u8 = 2;
 const BEFORE_THE_ANSWER: u8 = 3;
 const IN_THE_ANSWER: u8 = 4;
+/// Nothing is cut; no answer comes any more.
+const NO_ANSWER: u8 = 5;
+/// The same, when the mark is seen for the second time.
+const NO_SECOND_ANSWER: u8 = 6;
 
 /// What stands between a store and its server, and cuts once when it sees the mark.
 struct Proxy {
@@ -59,6 +64,9 @@ async fn pass_on(mut client: TcpStream, socket: PathBuf, cuts: Arc<AtomicU8>) {
                 let Ok(length @ 1..) = read else { return };
                 if asked[..length].windows(MARK.len()).any(|bytes| bytes == MARK) {
                     cut = cuts.swap(PASS, Ordering::SeqCst);
+                    if cut == NO_SECOND_ANSWER {
+                        cuts.store(NO_ANSWER, Ordering::SeqCst);
+                    }
                 }
                 if cut == BEFORE_THE_SERVER || server.write_all(&asked[..length]).await.is_err() || cut == WHILE_IT_WORKS {
                     return;
@@ -68,6 +76,9 @@ async fn pass_on(mut client: TcpStream, socket: PathBuf, cuts: Arc<AtomicU8>) {
                 let Ok(length @ 1..) = read else { return };
                 if cut == BEFORE_THE_ANSWER {
                     return;
+                }
+                if cut == NO_ANSWER {
+                    continue;
                 }
                 let length = if cut == IN_THE_ANSWER { length / 2 } else { length };
                 if client.write_all(&answered[..length]).await.is_err() || cut == IN_THE_ANSWER {
@@ -157,4 +168,33 @@ async fn another_waits(place: &Place, than: i32) -> i32 {
         }
         tokio::task::yield_now().await;
     }
+}
+
+/// A server of which nothing is heard any more, though the connection stands, was waited for forever by whoever read, and by the
+/// one task that appends while it asked what was under a key or what a query had matched: nobody appended any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_falls_silent_is_given_up_by_readers_and_by_what_appends_ask_beside() {
+    let Some((server, place)) = own_place().await else { return };
+    let proxy = Proxy::in_front_of(&server).await;
+    let options = place.options().statement_timeout(Duration::from_secs(1));
+    let store = options.connect(&proxy.url(place.database.name())).await.unwrap();
+    let marked = || keyed("CUT HERE", one("1", Condition::Any));
+    in_time(store.append(marked())).await.unwrap();
+
+    let cut_stream = stream("CUT HERE");
+    proxy.cuts.store(NO_ANSWER, Ordering::SeqCst);
+    match in_time(store.read_stream(ReadStream::new(cut_stream.clone()))).await {
+        Err(ReadError::Fault(fault)) => assert_eq!(fault.kind(), FaultKind::Unavailable, "{fault}"),
+        other => panic!("{other:?}"),
+    }
+    in_time(store.read_stream(ReadStream::new(cut_stream))).await.unwrap();
+
+    // The append is answered: its key is known. What is asked then, to tell what is under it, is not.
+    proxy.cuts.store(NO_SECOND_ANSWER, Ordering::SeqCst);
+    match in_time(store.append(marked())).await {
+        Err(AppendError::NotDone(fault)) => assert_eq!(fault.kind(), FaultKind::Unavailable, "{fault}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(in_time(store.append(marked())).await.unwrap().already);
+    assert_eq!(in_time(store.head()).await.unwrap(), crate::head(1));
 }
