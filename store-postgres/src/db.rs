@@ -262,6 +262,8 @@ fn connect_options(url: &str, options: &PostgresOptions) -> Result<PgConnectOpti
         ("default_transaction_read_only", read_only.to_owned()),
         ("synchronous_commit", "on".to_owned()),
         ("default_transaction_isolation", "read committed".to_owned()),
+        // What waits for the order lock waits for as long as a statement may take, and no shorter.
+        ("lock_timeout", "0".to_owned()),
         ("statement_timeout", milliseconds(options.statement_timeout)),
         ("idle_in_transaction_session_timeout", milliseconds(options.statement_timeout)),
     ];

@@ -46,6 +46,22 @@ async fn a_version_that_was_taken_while_an_append_waited_for_the_lock_is_a_confl
     }
 }
 
+/// A `lock_timeout` of the database, or of a role, held for the store too: whoever had to wait for the order lock longer than
+/// that was told that the server had failed, where every other setting of theirs is without effect.
+#[tokio::test]
+async fn a_lock_timeout_of_the_database_ends_no_append_that_waits_for_the_order_lock() {
+    let Some(place) = place().await else { return };
+    place.execute("ALTER DATABASE :database SET lock_timeout = '1ms'").await;
+    let (first, second) = (place.store().await, place.store().await);
+    let mut holder = place.connection().await;
+    let mut transaction = holder.begin().await.unwrap();
+    first.append_in(&mut transaction, one("1", Condition::NoStream)).await.unwrap();
+    let waiting = tokio::spawn(async move { second.append(one("2", Condition::NoStream)).await });
+    place.until_somebody_waits_for_a_lock().await;
+    transaction.commit().await.unwrap();
+    waiting.await.unwrap().expect("it had only to wait");
+}
+
 #[tokio::test]
 async fn an_append_under_another_isolation_is_refused() {
     let Some(place) = place().await else { return };
