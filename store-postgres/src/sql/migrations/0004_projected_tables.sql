@@ -171,18 +171,25 @@ DECLARE
   g record;
   dropped bigint := 0;
 BEGIN
+  PERFORM set_config('lock_timeout', '50ms', true);
   FOR g IN
     SELECT d.id, string_agg(format('%I.%I', t.place, factum.aside(t.name, d.generation)), ', ') AS tables
     FROM factum.generations d JOIN factum.projected_tables t ON t.generation = d.id
     WHERE d.state IN ('dropping', 'dropped') GROUP BY d.id
   LOOP
-    BEGIN
-      EXECUTE format('DROP TABLE IF EXISTS %s CASCADE', g.tables);
-      DELETE FROM factum.projected_tables t WHERE t.generation = g.id;
-      dropped := dropped + 1;
-    EXCEPTION WHEN insufficient_privilege THEN
-      NULL;
-    END;
+    -- A reader that was planned before the switch may still want one of them while it has another: it would be the one that
+    -- the server ends for the deadlock, so nothing waits here for long with one in hand.
+    FOR try IN 1..20 LOOP
+      BEGIN
+        EXECUTE format('DROP TABLE IF EXISTS %s CASCADE', g.tables);
+        DELETE FROM factum.projected_tables t WHERE t.generation = g.id;
+        dropped := dropped + 1;
+        EXIT;
+      EXCEPTION
+        WHEN insufficient_privilege THEN EXIT;
+        WHEN lock_not_available THEN PERFORM pg_sleep(0.1);
+      END;
+    END LOOP;
   END LOOP;
   RETURN dropped;
 END $function$;
