@@ -1,22 +1,28 @@
-//! Reading ahead: the page that follows is on its way while the last one is used.
+//! Reading ahead: the pages that follow are on their way while the last one is used.
 //!
 //! It begins with the second page that follows another, so that a single page costs nothing more, and goes on for as long as
-//! the pages are full. A full page never changes, since nothing is ever recorded below a position or a version that was seen;
-//! one that is not full is never given from here, but read anew.
+//! the pages are full: one statement brings several of them, and the next statement is sent before they are used up. A full
+//! page never changes, since nothing is ever recorded below a position or a version that was seen; one that is not full is
+//! never given from here, but read anew.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use factum::{Direction, LogPage, ReadError, ReadLog, ReadStream, StreamPage};
+use factum::{Direction, LogPage, Mark, PageLimit, ReadError, ReadLog, ReadStream, RecordedEvent, StreamPage};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::select;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::db::Db;
 use crate::read;
 
-/// How long a page is kept that nobody asks for.
+/// How many pages one statement brings at most. Together they are no larger, in bytes, than one may be.
+const TOGETHER: usize = 4;
+
+/// How long pages are kept that nobody asks for.
 const KEEP: Duration = Duration::from_secs(5);
 
 /// Pages that may be larger are not read ahead.
@@ -33,6 +39,12 @@ trait Request: Clone + PartialEq + Send + Sync + 'static {
     fn next(&self, page: &Self::Page) -> Option<Self>;
 
     fn read(&self, db: &Db) -> impl Future<Output = Result<Self::Page, ReadError>> + Send;
+
+    /// The request for this page and those that follow it, so many together.
+    fn several(&self, pages: usize) -> Self;
+
+    /// Cuts what `several` brought into pages that are full. What is left at the end is not given.
+    fn cut(&self, together: Self::Page) -> VecDeque<Self::Page>;
 }
 
 impl Request for ReadLog {
@@ -46,6 +58,22 @@ impl Request for ReadLog {
 
     async fn read(&self, db: &Db) -> Result<LogPage, ReadError> {
         read::log(db, self).await
+    }
+
+    fn several(&self, pages: usize) -> Self {
+        Self { limit: larger(self.limit, pages), ..self.clone() }
+    }
+
+    fn cut(&self, together: LogPage) -> VecDeque<LogPage> {
+        // A page that ends where it has looked, and not with an event, is one.
+        if !together.end && together.events.len() < self.limit.events {
+            return VecDeque::from([together]);
+        }
+        let page = |events: Vec<RecordedEvent>| {
+            let reached = events.last().map(|last| Mark { position: last.position, event: last.id });
+            LogPage { events, reached, end: false }
+        };
+        full(self.limit, together.events).map(page).collect()
     }
 }
 
@@ -61,6 +89,32 @@ impl Request for ReadStream {
     async fn read(&self, db: &Db) -> Result<StreamPage, ReadError> {
         read::stream(db, self).await
     }
+
+    fn several(&self, pages: usize) -> Self {
+        Self { limit: larger(self.limit, pages), ..self.clone() }
+    }
+
+    fn cut(&self, together: StreamPage) -> VecDeque<StreamPage> {
+        full(self.limit, together.events).map(|events| StreamPage { events, end: false }).collect()
+    }
+}
+
+fn larger(limit: PageLimit, pages: usize) -> PageLimit {
+    PageLimit { events: limit.events.max(1).saturating_mul(pages), ..limit }
+}
+
+/// Full pages, in order, without what is left.
+fn full(limit: PageLimit, events: Vec<RecordedEvent>) -> impl Iterator<Item = Vec<RecordedEvent>> {
+    let mut events = events.into_iter();
+    std::iter::from_fn(move || {
+        let (mut page, mut bytes) = (Vec::with_capacity(events.len().min(limit.events.max(1))), 0);
+        while page.len() < limit.events.max(1) && bytes <= limit.bytes {
+            let event = events.next()?;
+            bytes += event.size();
+            page.push(event);
+        }
+        Some(page)
+    })
 }
 
 /// The pages of a store that are read ahead.
@@ -89,8 +143,8 @@ impl Ahead {
 
     /// Drops what is not used yet.
     pub(crate) fn clear(&self) {
-        self.logs.state().on_their_way.clear();
-        self.streams.state().on_their_way.clear();
+        self.logs.state().followed.clear();
+        self.streams.state().followed.clear();
     }
 }
 
@@ -105,15 +159,16 @@ struct Lane<R: Request> {
 struct State<R: Request> {
     /// The requests that would each be the second one of a reader.
     expected: VecDeque<R>,
-    on_their_way: Vec<(R, Claim<R::Page>)>,
+    /// What each reader that is followed will ask for, and who has it.
+    followed: Vec<(R, Claims<R::Page>)>,
 }
 
-/// The right to a page that is on its way. The task that reads it ends when this is dropped.
-type Claim<P> = oneshot::Sender<oneshot::Sender<P>>;
+/// Asks for the next page of those that are on their way. The task that reads them ends when this is dropped.
+type Claims<P> = mpsc::Sender<oneshot::Sender<P>>;
 
 impl<R: Request> Lane<R> {
     fn new(max: usize, patience: Duration) -> Self {
-        let state = State { expected: VecDeque::new(), on_their_way: Vec::new() };
+        let state = State { expected: VecDeque::new(), followed: Vec::new() };
         Self { state: Mutex::new(state), max, patience }
     }
 
@@ -122,68 +177,111 @@ impl<R: Request> Lane<R> {
     }
 
     async fn page(&self, db: &Db, read: R) -> Result<R::Page, ReadError> {
-        let (follows, claim) = self.state().take(&read);
-        let ahead = match claim {
-            Some(claim) => collect(claim, self.patience).await,
-            None => None,
-        };
-        let page = match ahead {
-            Some(page) => page,
-            None => read.read(db).await?,
-        };
+        if let Some(claims) = self.claims(db, &read)
+            && let Some(page) = collect(&claims, self.patience).await
+        {
+            if let Some(next) = read.next(&page) {
+                self.state().followed.push((next, claims));
+            }
+            return Ok(page);
+        }
+        let page = read.read(db).await?;
         if let Some(next) = read.next(&page) {
-            self.expect(db, next, follows);
+            self.state().expect(next);
         }
         Ok(page)
     }
 
-    /// Starts to read a page ahead, or remembers that it would be one that follows another.
-    fn expect(&self, db: &Db, next: R, follows: bool) {
+    /// Who has the page: whoever follows this reader already, or, if it is the second one of a reader, from now on.
+    fn claims(&self, db: &Db, read: &R) -> Option<Claims<R::Page>> {
         let mut state = self.state();
-        state.on_their_way.retain(|(_, claim)| !claim.is_closed());
-        match Handle::try_current() {
-            Ok(runtime) if follows && state.on_their_way.len() < self.max => {
-                let (claim, claimed) = oneshot::channel();
-                runtime.spawn(fetch(db.clone(), next.clone(), claimed));
-                state.on_their_way.push((next, claim));
-            }
-            _ => {
-                if state.expected.len() == READERS {
-                    state.expected.pop_front();
-                }
-                state.expected.push_back(next);
-            }
+        state.followed.retain(|(_, claims)| !claims.is_closed());
+        if let Some(n) = state.followed.iter().position(|(next, _)| next == read) {
+            return Some(state.followed.swap_remove(n).1);
         }
+        let expected = state.expected.iter().position(|next| next == read)?;
+        state.expected.remove(expected);
+        if state.followed.len() >= self.max {
+            return None;
+        }
+        let runtime = Handle::try_current().ok()?;
+        let (claims, claimed) = mpsc::channel(1);
+        runtime.spawn(follow(db.clone(), read.clone(), claimed));
+        Some(claims)
     }
 }
 
 impl<R: Request> State<R> {
-    /// Whether a request follows another, and its page if that is on its way.
-    fn take(&mut self, read: &R) -> (bool, Option<Claim<R::Page>>) {
-        if let Some(n) = self.on_their_way.iter().position(|(known, _)| known == read) {
-            return (true, Some(self.on_their_way.swap_remove(n).1));
+    fn expect(&mut self, next: R) {
+        if self.expected.len() == READERS {
+            self.expected.pop_front();
         }
-        let expected = self.expected.iter().position(|known| known == read);
-        (expected.is_some_and(|n| self.expected.remove(n).is_some()), None)
+        self.expected.push_back(next);
     }
 }
 
-async fn fetch<R: Request>(db: Db, read: R, claimed: oneshot::Receiver<oneshot::Sender<R::Page>>) {
-    let Ok(page) = read.read(&db).await else {
-        // Whoever asks for it reads it again and is told.
-        return;
+/// Reads what follows, a little faster than it is asked for, until a page is not full, a read fails or nobody asks any more.
+/// Whoever gets no answer reads by itself, and is told why there is none.
+async fn follow<R: Request>(db: Db, first: R, mut claims: mpsc::Receiver<oneshot::Sender<R::Page>>) {
+    let mut pages: VecDeque<R::Page> = VecDeque::new();
+    let mut claim: Option<oneshot::Sender<R::Page>> = None;
+    let mut reading: Option<Pin<Box<dyn Future<Output = Vec<(R, R::Page)>> + Send>>> = None;
+    let (mut next, mut together) = (Some(first), 1);
+    loop {
+        if reading.is_none()
+            && pages.len() < TOGETHER
+            && let Some(read) = next.take()
+        {
+            reading = Some(Box::pin(bring(db.clone(), read, together)));
+            together = (together * 2).min(TOGETHER);
+        }
+        if claim.is_some()
+            && let Some(page) = pages.pop_front()
+        {
+            let _ = claim.take().map(|claim| claim.send(page));
+            continue;
+        }
+        if pages.is_empty() && reading.is_none() {
+            return;
+        }
+        select! {
+            brought = wait(&mut reading), if reading.is_some() => {
+                reading = None;
+                next = brought.last().map(|(next, _)| next.clone());
+                pages.extend(brought.into_iter().map(|(_, page)| page));
+            }
+            claimed = timeout(KEEP, claims.recv()), if claim.is_none() => match claimed {
+                Ok(Some(claimed)) => claim = Some(claimed),
+                _ => return,
+            },
+        }
+    }
+}
+
+async fn wait<T: Default>(reading: &mut Option<Pin<Box<dyn Future<Output = T> + Send>>>) -> T {
+    match reading {
+        Some(reading) => reading.await,
+        None => T::default(),
+    }
+}
+
+/// So many pages from this one on, each with the request for the one after it; fewer where there are not as many.
+async fn bring<R: Request>(db: Db, read: R, together: usize) -> Vec<(R, R::Page)> {
+    let mut next = read;
+    let Ok(all) = next.several(together).read(&db).await else {
+        return Vec::new();
     };
-    // The connections of a store that was dropped are not kept open.
-    drop(db);
-    if read.next(&page).is_some()
-        && let Ok(Ok(reader)) = timeout(KEEP, claimed).await
-    {
-        let _ = reader.send(page);
+    let mut brought = Vec::with_capacity(together);
+    for page in next.cut(all) {
+        let Some(after) = next.next(&page) else { break };
+        next = after.clone();
+        brought.push((after, page));
     }
+    brought
 }
 
-async fn collect<P>(claim: Claim<P>, patience: Duration) -> Option<P> {
+async fn collect<P>(claims: &Claims<P>, patience: Duration) -> Option<P> {
     let (reader, page) = oneshot::channel();
-    claim.send(reader).ok()?;
+    claims.try_send(reader).ok()?;
     timeout(patience, page).await.ok()?.ok()
 }

@@ -7,9 +7,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Place, place, stream};
+use common::{Place, one, place, stream};
 use factum::{
-    Category, Direction, EventStore, EventType, LogId, PageLimit, Position, Query, QueryItem, ReadLog, ReadStream, Tag,
+    Category, Condition, Direction, EventStore, EventType, LogId, PageLimit, Position, Query, QueryItem, ReadLog,
+    ReadStream, RecordedEvent, Tag,
 };
 use sqlx::Row;
 
@@ -148,4 +149,84 @@ async fn pages_of_a_stream_look_at_what_they_give() {
     until_all_have_left(&place).await;
     let looked = looked_at(&place).await - before;
     assert!(looked < events * 6 + events / PAGE * 20 + 4_000, "{looked} rows and entries for {events} events");
+}
+
+/// The rule of pages, applied to all events: as many as asked for, or up to the one that exceeds the bytes.
+fn cut(events: &[RecordedEvent], limit: PageLimit) -> Vec<Vec<Position>> {
+    let mut pages = vec![Vec::new()];
+    let mut bytes = 0;
+    for event in events {
+        if pages.last().unwrap().len() == limit.events || bytes > limit.bytes {
+            pages.push(Vec::new());
+            bytes = 0;
+        }
+        pages.last_mut().unwrap().push(event.position);
+        bytes += event.size();
+    }
+    pages
+}
+
+/// One statement brings several pages: each of them is what it would have been alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_that_were_read_ahead_are_cut_as_any_other() {
+    let Some(place) = place().await else { return };
+    place
+        .execute(
+            "INSERT INTO factum.events
+             SELECT n, (n - 1) / 10 + 1, now(), NULL, gen_random_uuid(), 1, '', 'account', 'account-' || n % 10, 'Deposited', NULL,
+               NULL, to_json(repeat('x', CASE n % 50 WHEN 0 THEN 9000 ELSE (n * 37 % 1900)::int END))
+             FROM generate_series(1, 3000) n;
+             ANALYZE",
+        )
+        .await;
+    let store = place.store().await;
+    let whole = PageLimit { events: usize::MAX, bytes: usize::MAX };
+    let all = store.read_log(ReadLog::after(LogId::FIRST, Position::START).limit(whole)).await.unwrap().events;
+    assert_eq!(all.len(), 3_000);
+    let account = Query::all().or(category("account"));
+    for (events, bytes) in
+        [(7, 1 << 20), (100, 1 << 20), (1_000, 1 << 20), (1_000, 30_000), (3, 1), (2_999, usize::MAX)]
+    {
+        let limit = PageLimit { events, bytes };
+        for filter in [Query::all(), account.clone()] {
+            let (mut pages, mut after) = (Vec::new(), Position::START);
+            loop {
+                let read = ReadLog::after(LogId::FIRST, after).filter(filter.clone()).limit(limit);
+                let page = store.read_log(read).await.unwrap();
+                pages.push(page.events.iter().map(|event| event.position).collect::<Vec<_>>());
+                assert!(page.events.iter().all(|event| !event.payload.is_empty()), "a payload is missing");
+                match page.reached.filter(|_| !page.end) {
+                    Some(reached) => after = reached.position,
+                    None => break,
+                }
+            }
+            pages.retain(|page| !page.is_empty());
+            assert_eq!(pages, cut(&all, limit), "{limit:?} of {filter:?}");
+        }
+    }
+}
+
+/// A reader that follows the log sees what comes after the pages that were read ahead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_appended_while_pages_are_read_ahead_comes_after_them() {
+    let Some(place) = filled().await else { return };
+    let store = place.store().await;
+    let (mut after, mut seen, mut appended) = (Position::START, 0, 0);
+    loop {
+        let page = store.read_log(ReadLog::after(LogId::FIRST, after).limit(PageLimit::events(1_000))).await.unwrap();
+        for event in &page.events {
+            seen += 1;
+            assert_eq!(event.position.as_i64().unsigned_abs(), seen);
+        }
+        if let Some(reached) = page.reached {
+            after = reached.position;
+        }
+        if appended < 30 {
+            appended += 1;
+            store.append(one(&format!("later-{appended}"), Condition::Any)).await.unwrap();
+        } else if page.end {
+            break;
+        }
+    }
+    assert_eq!(seen, EVENTS + 30);
 }
