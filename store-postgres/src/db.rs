@@ -223,13 +223,19 @@ pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
 /// Statements that read walk an index in its order and stop when a page is full. A planner that knows nothing of a table that
 /// was just filled would rather collect and sort all that may match, and one that knows it well may take the positions up to the
-/// end of the log for few, and walk them all.
-const WALK: [(&str, &str); 4] =
-    [("enable_bitmapscan", "off"), ("enable_seqscan", "off"), ("enable_sort", "off"), ("jit", "off")];
+/// end of the log for few, and walk them all. Since no value of a parameter changes what is best, each is planned once.
+const WALK: [(&str, &str); 5] = [
+    ("enable_bitmapscan", "off"),
+    ("enable_seqscan", "off"),
+    ("enable_sort", "off"),
+    ("jit", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
+];
 
 /// In a transaction, which may be a user's, the planner is free.
 const BEGIN_FREE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_bitmapscan = on; \
-                          SET LOCAL enable_seqscan = on; SET LOCAL enable_sort = on";
+                          SET LOCAL enable_seqscan = on; SET LOCAL enable_sort = on; \
+                          SET LOCAL plan_cache_mode = auto";
 
 /// Behind a pooler a session keeps no settings.
 const BEGIN_WALK: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_bitmapscan = off; \
