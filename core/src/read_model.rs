@@ -22,6 +22,8 @@ pub use generation::{
 };
 pub use positions::Positions;
 
+use crate::stream::Tenant;
+
 /// Keeps read models.
 ///
 /// [`commit`](ReadModelStore::commit) is one transaction that fails unless checkpoint and epoch are as expected: that
@@ -126,6 +128,13 @@ pub trait ReadModelStore: Send + Sync + 'static {
     /// # Errors
     /// As for [`get`](ReadModelStore::get).
     async fn list(&self, list: &ListDocuments) -> Result<DocumentPage, ReadModelError>;
+
+    /// The tenant after this one that has documents in a generation, deleted ones too; `None` after the last. The default
+    /// tenant comes before all others, and these by name: who begins with it misses none.
+    ///
+    /// # Errors
+    /// As for [`get`](ReadModelStore::get).
+    async fn next_tenant(&self, target: &ReadTarget, after: &Tenant) -> Result<Option<Tenant>, ReadModelError>;
 
     /// Versions of documents, kept and current, by position, for each of the keys.
     ///

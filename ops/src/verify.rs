@@ -100,10 +100,11 @@ fn sum_up(report: &VerifyReport, args: &VerifyArgs, out: &mut (dyn Write + Send)
         return Ok(out.flush()?);
     }
     let VerifyReport { projection, generation, documents, differences, events, seconds, checkpoint, .. } = report;
-    let found = match differences {
-        0 => "all are what history makes of them".to_owned(),
-        1 => "1 is not what history makes of it".to_owned(),
-        several => format!("{several} are not what history makes of them"),
+    let found = match (documents, differences) {
+        (0, _) => "there are none, and history makes none".to_owned(),
+        (_, 0) => "all are what history makes of them".to_owned(),
+        (_, 1) => "1 is not what history makes of it".to_owned(),
+        (_, several) => format!("{several} are not what history makes of them"),
     };
     writeln!(
         out,

@@ -149,6 +149,9 @@ pub struct VerifyReport {
     pub seconds: f64,
 }
 
+/// How often a verification begins anew with the generation that has replaced the one it looked at.
+const ANEW: u32 = 3;
+
 /// Told of each difference, and how far it is after each page.
 pub(crate) struct Watch<'a> {
     pub(crate) found: &'a mut (dyn FnMut(Difference) + Send),
@@ -193,8 +196,19 @@ impl Projector {
         let Some(documents) = &driven.documents else {
             return Err(VerifyError::NotDocuments { projection: driven.name().clone() });
         };
-        let watch = Watch { found: &mut found, progress: &mut progress };
-        documents.verify(&*self.inner.store, options, watch).await
+        let (mut told, mut left) = (false, ANEW);
+        loop {
+            let mut tell = |difference| {
+                told = true;
+                found(difference);
+            };
+            let watch = Watch { found: &mut tell, progress: &mut progress };
+            match documents.verify(&*self.inner.store, options, watch).await {
+                // A replay has replaced and dropped the generation: nothing is known of the one that is live now.
+                Err(VerifyError::ReadModel(ReadModelError::Expired { .. })) if left > 0 && !told => left -= 1,
+                done => return done,
+            }
+        }
     }
 }
 
@@ -217,7 +231,8 @@ pub enum VerifyError {
         /// The projection.
         projection: ProjectionName,
     },
-    /// The read model could not be read. `Expired`: a replay has replaced and dropped the generation meanwhile.
+    /// The read model could not be read. `Expired`: a replay has replaced and dropped the generation, after differences were
+    /// told of it, or again and again.
     #[error(transparent)]
     ReadModel(#[from] ReadModelError),
     /// The events could not be read.

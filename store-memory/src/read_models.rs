@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use factum::{
     Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, DocumentRead, Epoch, Failure, Found,
     Generation, GenerationInfo, GenerationState, ListDocuments, NewGeneration, ProjectionName, ProjectionVersion,
-    ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard, Switch, SwitchError,
+    ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard, Switch, SwitchError, Tenant,
 };
 
 use crate::generations::{Build, superseded};
@@ -112,6 +112,12 @@ impl ReadModels {
         Ok(())
     }
 
+    fn next_tenant(&self, target: &ReadTarget, after: &Tenant) -> Result<Option<Tenant>, ReadModelError> {
+        let (_, build) = self.target(target)?;
+        let mut tenants = build.documents.keys().map(DocumentKey::tenant).filter(|tenant| !tenant.is_default());
+        Ok(tenants.find(|tenant| after.is_default() || *tenant > after).cloned())
+    }
+
     fn list(&self, list: &ListDocuments) -> Result<DocumentPage, ReadModelError> {
         let (read, build) = self.target(&list.target)?;
         let after = list.after.as_ref().filter(|after| !after.is_empty());
@@ -197,6 +203,10 @@ impl ReadModelStore for MemoryStore {
 
     async fn list(&self, list: &ListDocuments) -> Result<DocumentPage, ReadModelError> {
         self.lock(&self.read_models)?.list(list)
+    }
+
+    async fn next_tenant(&self, target: &ReadTarget, after: &Tenant) -> Result<Option<Tenant>, ReadModelError> {
+        self.lock(&self.read_models)?.next_tenant(target, after)
     }
 
     async fn history(&self, read: &ReadHistory) -> Result<Vec<Vec<Document>>, ReadModelError> {

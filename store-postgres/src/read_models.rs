@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use factum::{
     Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, Epoch, Failure, Fault, Found, Generation,
     GenerationInfo, GenerationState, ListDocuments, NewGeneration, ProjectionName, ReadHistory, ReadModelError,
-    ReadModelStore, ReadTarget, Shard, Switch, SwitchError,
+    ReadModelStore, ReadTarget, Shard, Switch, SwitchError, Tenant,
 };
 use tokio::runtime::Handle;
 
@@ -93,6 +93,10 @@ impl ReadModelStore for PostgresStore {
 
     async fn list(&self, list: &ListDocuments) -> Result<DocumentPage, ReadModelError> {
         read::list(&self.db, list).await
+    }
+
+    async fn next_tenant(&self, target: &ReadTarget, after: &Tenant) -> Result<Option<Tenant>, ReadModelError> {
+        read::next_tenant(&self.db, target, after).await
     }
 
     async fn history(&self, history: &ReadHistory) -> Result<Vec<Vec<Document>>, ReadModelError> {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use factum::{
     At, Checkpoint, Document, DocumentKey, DocumentPage, Epoch, EventId, Failure, Found, Generation, GenerationInfo,
     GenerationState, HistoryFrom, ListDocuments, NewGeneration, Position, ProjectionName, ProjectionVersion,
-    ReadHistory, ReadModelError, ReadTarget, Shard, StoreId,
+    ReadHistory, ReadModelError, ReadTarget, Shard, StoreId, Tenant,
 };
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -195,6 +195,22 @@ pub(crate) async fn list(db: &Db, list: &ListDocuments) -> Answer<DocumentPage> 
         page.documents.push((DocumentKey::new(list.tenant.clone(), key)?, vec![document()?]));
     }
     Ok(page)
+}
+
+/// The first tenant after this one; the default one is the empty text, and so before all others.
+pub(crate) async fn next_tenant(db: &Db, target: &ReadTarget, after: &Tenant) -> Answer<Option<Tenant>> {
+    let (projection, generation, version) = target_columns(target);
+    let query = || {
+        sqlx::query(db.sql.next_tenant.clone())
+            .bind(projection)
+            .bind(generation)
+            .bind(version)
+            .bind(tenant_column(after))
+    };
+    let rows = rows(db, target.projection(), query).await?;
+    let first = rows.first().ok_or_else(|| missing(target))?;
+    let found: Option<&str> = first.try_get(0).map_err(|error| Failed::Sql(error).of(target.projection()))?;
+    Ok(found.map(Tenant::new).transpose()?)
 }
 
 /// What a history begins with, as columns: whether the current document may be it, the position up to which it lies, and its

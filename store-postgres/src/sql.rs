@@ -153,6 +153,7 @@ statements! {
     made_generation,
     move_held,
     newest_snapshot,
+    next_tenant,
     payloads,
     projections,
     prune_snapshots,

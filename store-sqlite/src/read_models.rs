@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use factum::{
     Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, Epoch, Failure, Found, Generation,
     GenerationInfo, GenerationState, ListDocuments, NewGeneration, ProjectionName, ReadHistory, ReadModelError,
-    ReadModelStore, Shard, Switch, SwitchError,
+    ReadModelStore, Shard, Switch, SwitchError, Tenant,
 };
 
 use crate::store::SqliteStore;
@@ -97,6 +97,11 @@ impl ReadModelStore for SqliteStore {
     async fn list(&self, list: &ListDocuments) -> Result<DocumentPage, ReadModelError> {
         let list = list.clone();
         self.readers.read(move |conn| read::list(conn, &list)).await
+    }
+
+    async fn next_tenant(&self, target: &factum::ReadTarget, after: &Tenant) -> Result<Option<Tenant>, ReadModelError> {
+        let (target, after) = (target.clone(), after.clone());
+        self.readers.read(move |conn| read::next_tenant(conn, &target, &after)).await
     }
 
     async fn history(&self, history: &ReadHistory) -> Result<Vec<Vec<Document>>, ReadModelError> {

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use factum::{
     At, Bounds, Checkpoint, Cursor, Document, DocumentKey, DocumentPage, DocumentRead, Epoch, EventId, Found,
     Generation, GenerationInfo, GenerationState, HistoryFrom, ListDocuments, LogId, NewGeneration, Position, Positions,
-    ProjectionName, ProjectionVersion, ReadHistory, ReadModelError, ReadTarget, Shard, StoreId, Version,
+    ProjectionName, ProjectionVersion, ReadHistory, ReadModelError, ReadTarget, Shard, StoreId, Tenant, Version,
 };
 use rusqlite::types::Type;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
@@ -265,6 +265,16 @@ pub(crate) fn list(conn: &Connection, list: &ListDocuments) -> Answer<DocumentPa
         documents.push((key, vec![document(row)?]));
     }
     Ok(DocumentPage { read, documents, end })
+}
+
+/// The first tenant after this one; the default one is the empty text, and so before all others.
+pub(crate) fn next_tenant(conn: &Connection, target: &ReadTarget, after: &Tenant) -> Answer<Option<Tenant>> {
+    let moment = Moment::of(conn)?;
+    let (generation, _) = resolve(&moment, target)?;
+    let mut select = moment.prepare_cached(include_str!("sql/next_tenant.sql"))?;
+    let found: Option<String> =
+        select.query_row(params![generation, tenant_column(after)], |row| row.get(0)).optional()?;
+    found.map(|tenant| Tenant::new(tenant).map_err(|error| Failed::Answer(error.into()))).transpose()
 }
 
 pub(crate) fn history(conn: &Connection, read: &ReadHistory) -> Answer<Vec<Vec<Document>>> {

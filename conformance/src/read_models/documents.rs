@@ -142,6 +142,12 @@ pub(crate) async fn tenants_are_apart(fixture: &Fixture) {
     }
     let nobody = ListDocuments { tenant: crate::kit::tenant("nobody"), ..listing(v1(), 10) };
     assert!(page(&store, &nobody).await.documents.is_empty(), "a tenant without documents has some");
+    for (after, next) in [(0, Some(1)), (1, Some(2)), (2, None)] {
+        let found = store.next_tenant(&v1(), &tenants[after]).await.must("the next tenant");
+        assert_eq!(found.as_ref(), next.map(|next: usize| &tenants[next]), "the tenant after {}", tenants[after]);
+    }
+    let found = store.next_tenant(&v1(), &tenant("nobody")).await.must("the next tenant");
+    assert_eq!(found.as_ref(), Some(&tenants[2]), "the tenant after one that has no documents");
 }
 
 /// A document is folded from one log; readers get those of all logs, in the order of the logs.

@@ -211,6 +211,7 @@ ways! {
     /// Leaves deleted documents out after the page was cut.
     HidesDeletedTooLate,
     MixesDocumentTenants,
+    KnowsNoOtherTenant,
     /// Reads the live generation whatever is asked.
     ReadsTheLiveOne,
     // Read models: history.

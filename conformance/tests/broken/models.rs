@@ -273,6 +273,13 @@ impl ReadModelStore for Broken {
         Ok(found)
     }
 
+    async fn next_tenant(&self, target: &ReadTarget, after: &Tenant) -> Result<Option<Tenant>, ReadModelError> {
+        if self.how == How::KnowsNoOtherTenant {
+            return Ok(None);
+        }
+        self.inner.next_tenant(&self.target(target).await, after).await
+    }
+
     async fn list(&self, list: &ListDocuments) -> Result<DocumentPage, ReadModelError> {
         let mut list = list.clone();
         let deleted = list.deleted;

@@ -32,24 +32,28 @@ fn what_was_changed_by_hand_is_found_by_document_and_field(bank: &Bank) {
 
     let accounts: Vec<_> =
         listed["balances"].as_array().unwrap().iter().map(|entry| entry["account"].as_str().unwrap()).collect();
-    let (changed, gone, copied) = (accounts[0], accounts[1], accounts[2]);
+    let (changed, gone, copied, moved) = (accounts[0], accounts[1], accounts[2], accounts[3]);
     let columns = "generation, tenant, log, position, version, recorded_at, occurred_at, positions, body";
     let of_key = |key: &str| format!("FROM documents WHERE key = '{key}'");
     let hand = |sql: String| assert_eq!(bank.by_hand(&sql), 1, "{sql}");
     hand(format!("UPDATE documents SET body = '{{\"balance\":17}}' WHERE key = '{changed}'"));
     hand(format!("DELETE {}", of_key(gone)));
     hand(format!("INSERT INTO documents ({columns}, key) SELECT {columns}, 'ghost' {}", of_key(copied)));
+    hand(format!("UPDATE documents SET tenant = 'nobody' WHERE key = '{moved}'"));
 
     let wrong = bank.run(&["verify", "balances", "--json"]);
     assert_eq!((wrong.code, wrong.err.as_str()), (Some(3), ""), "{wrong:?}");
     let mut found = lines(&wrong);
     let report = found.pop().unwrap();
-    assert_eq!((&report["documents"], &report["differences"]), (&json!(51), &json!(3)));
+    assert_eq!((&report["documents"], &report["differences"]), (&json!(52), &json!(5)));
     let of = |key: &str| found.iter().find(|line| line["key"] == key).unwrap_or_else(|| panic!("{key} in {wrong:?}"));
     let is: i64 = balance(changed).parse().unwrap();
     assert_eq!(of(changed)["fields"], json!([{"path": "$.balance", "expected": is, "found": 17}]));
     assert_eq!(of(gone)["kind"], "missing");
     assert_eq!(of("ghost")["kind"], "unexpected");
+    let moves = found.iter().filter(|line| line["key"] == moved).map(|line| (&line["tenant"], &line["kind"]));
+    let expected = [(&json!("default"), &json!("missing")), (&json!("nobody"), &json!("unexpected"))];
+    assert_eq!(moves.collect::<Vec<_>>(), expected);
 
     let text = bank.run(&["verify", "balances", "--key", changed, copied]);
     assert_eq!(text.code, Some(3), "{text:?}");

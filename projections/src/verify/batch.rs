@@ -11,7 +11,7 @@ use serde::Serialize;
 
 /// What an interval of keys takes beside its documents, and a document beside its key and content, in bytes.
 const PART: usize = 512;
-const SLOT: usize = 320;
+const SLOT: usize = 700;
 /// A decoded document takes more room than its JSON.
 const CONTENT_FACTOR: usize = 3;
 

@@ -31,7 +31,7 @@ pub(crate) struct Verify<'a, P: Projection> {
     sample: Option<Sample>,
     /// What is still to be listed, each tenant from after a key.
     todo: VecDeque<(Tenant, Option<String>)>,
-    /// The tenants that are listed, or were found in history and are to be.
+    /// The tenants that are listed, or were found in history alone and are to be.
     known: BTreeSet<Tenant>,
     listed: usize,
     pub(super) report: VerifyReport,
@@ -83,6 +83,7 @@ impl<'a, P: Projection> Verify<'a, P> {
 
     pub(crate) async fn run(mut self, mut watch: Watch<'_>) -> Result<VerifyReport, VerifyError> {
         self.check_ground().await?;
+        self.find_tenants().await?;
         if let Some(count) = self.options.sample {
             self.pick(count).await?;
         }
@@ -117,6 +118,25 @@ impl<'a, P: Projection> Verify<'a, P> {
 
     fn events(&self, source: ReadError) -> VerifyError {
         VerifyError::Events { projection: self.documents.name.clone(), source }
+    }
+
+    /// Every tenant that has documents is listed, whether or not history tells of it.
+    async fn find_tenants(&mut self) -> Result<(), VerifyError> {
+        if self.options.tenant.is_some() || self.options.keys.is_some() {
+            return Ok(());
+        }
+        let target = self.target();
+        let mut last = Tenant::default();
+        while let Some(tenant) = self.documents.read_models.next_tenant(&target, &last).await? {
+            self.known.insert(tenant.clone());
+            self.todo.push_back((tenant.clone(), None));
+            last = tenant;
+        }
+        Ok(())
+    }
+
+    fn target(&self) -> ReadTarget {
+        ReadTarget::Generation(self.documents.name.clone(), self.report.generation)
     }
 
     /// Chooses which keys are looked at: those with the least hashes, as many as are asked for.
@@ -164,7 +184,7 @@ impl<'a, P: Projection> Verify<'a, P> {
 
     /// The documents of a tenant after a key, a page of them, and the checkpoint of the same moment.
     async fn list<D>(&mut self, tenant: &Tenant, after: Option<String>) -> Result<Part<D>, VerifyError> {
-        let target = ReadTarget::Generation(self.documents.name.clone(), self.report.generation);
+        let target = self.target();
         if let Some((page, until)) = self.next_keys(tenant, after.as_deref())? {
             let found = self.documents.read_models.get(&target, &page).await?;
             let stored = page.into_iter().zip(found.documents);

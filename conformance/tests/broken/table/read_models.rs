@@ -121,6 +121,7 @@ pub(crate) const READ_MODELS: Table = &[
         How::HidesDeletedTooLate,
         &["documents::a_listing_steps_over_deleted_documents", "documents::logs_have_documents_of_their_own"],
     ),
+    (How::KnowsNoOtherTenant, &["documents::tenants_are_apart"]),
     (How::MixesDocumentTenants, &["documents::tenants_are_apart", "history::histories_are_in_the_order_of_the_keys"]),
     (
         How::ReadsTheLiveOne,
