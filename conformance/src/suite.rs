@@ -69,7 +69,7 @@ macro_rules! __every_check {
                 a_payload_over_the_limit_is_refused,
                 a_payload_that_is_not_json_is_refused,
                 an_append_of_nothing_is_refused,
-                a_stream_or_an_id_twice_in_one_append_is_refused,
+                what_is_named_twice_in_one_append_is_refused,
                 the_longest_names_are_taken,
             }
             events::logs {

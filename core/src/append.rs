@@ -279,6 +279,14 @@ fn check_event(stream: &StreamId, event: &NewEvent, limits: &Limits) -> Result<(
             event_type: event.event_type.to_string(),
         });
     }
+    let mut tags = HashSet::new();
+    if let Some(tag) = event.tags.iter().find(|tag| !tags.insert(*tag)) {
+        return Err(InputError::TagTwice {
+            stream: stream.to_string(),
+            event_type: event.event_type.to_string(),
+            tag: tag.to_string(),
+        });
+    }
     Ok(())
 }
 

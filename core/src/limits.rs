@@ -122,6 +122,16 @@ pub enum InputError {
         /// The event id.
         id: String,
     },
+    /// An event carries the same tag twice.
+    #[error("the event {event_type:?} for stream {stream} carries the tag {tag} twice; once is enough")]
+    TagTwice {
+        /// The stream that it was meant for.
+        stream: String,
+        /// The event's type.
+        event_type: String,
+        /// The tag.
+        tag: String,
+    },
     /// An append with nothing to remember: no events and no key.
     #[error("an append needs at least one event, or a key with an outcome")]
     NothingToAppend,

@@ -1,7 +1,7 @@
 //! Limits of input, alike in every store.
 
 use bytes::Bytes;
-use factum::{Append, AppendError, Condition, EventId, InputError, Key, MAX_NAME, MAX_STREAM_ID, NewEvent};
+use factum::{Append, AppendError, Condition, EventId, InputError, Key, MAX_NAME, MAX_STREAM_ID, NewEvent, Tag};
 
 use crate::Fixture;
 use crate::kit::*;
@@ -55,7 +55,7 @@ pub(crate) async fn an_append_of_nothing_is_refused(fixture: &Fixture) {
     }
 }
 
-pub(crate) async fn a_stream_or_an_id_twice_in_one_append_is_refused(fixture: &Fixture) {
+pub(crate) async fn what_is_named_twice_in_one_append_is_refused(fixture: &Fixture) {
     let twice =
         Append::to(acme("account-1"), Condition::Any, events(1)).and(acme("account-1"), Condition::Any, events(1));
     let error = refused_input(fixture, twice, "a stream is named twice").await;
@@ -69,6 +69,12 @@ pub(crate) async fn a_stream_or_an_id_twice_in_one_append_is_refused(fixture: &F
     )
     .await;
     assert!(matches!(error, InputError::EventIdTwice { .. }), "the answer is {error:?}");
+    let tag = || Tag::new("iban:CZ65").unwrap_or_else(|error| panic!("{error}"));
+    let tagged = NewEvent { tags: vec![tag(), tag()], ..event("Noted", 1) };
+    let error =
+        refused_input(fixture, Append::to(stream("account-1"), Condition::Any, vec![tagged]), "a tag is carried twice")
+            .await;
+    assert!(matches!(error, InputError::TagTwice { .. }), "the answer is {error:?}");
 }
 
 /// The longest names that core allows come back whole, and differ in their last character.

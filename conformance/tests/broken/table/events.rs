@@ -105,7 +105,7 @@ pub(crate) const EVENTS: Table = &[
     ),
     (
         How::FailsNeighbours,
-        &["limits::an_append_of_nothing_is_refused", "limits::a_stream_or_an_id_twice_in_one_append_is_refused"],
+        &["limits::an_append_of_nothing_is_refused", "limits::what_is_named_twice_in_one_append_is_refused"],
     ),
     (
         How::ForgetsKeys,
@@ -161,7 +161,7 @@ pub(crate) const EVENTS: Table = &[
         &[
             "limits::a_payload_that_is_not_json_is_refused",
             "limits::an_append_of_nothing_is_refused",
-            "limits::a_stream_or_an_id_twice_in_one_append_is_refused",
+            "limits::what_is_named_twice_in_one_append_is_refused",
         ],
     ),
     (How::CutsNames, &["limits::the_longest_names_are_taken"]),
