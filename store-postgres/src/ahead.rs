@@ -166,6 +166,12 @@ struct State<R: Request> {
 /// Asks for the next page of those that are on their way. The task that reads them ends when this is dropped.
 type Claims<P> = mpsc::Sender<oneshot::Sender<P>>;
 
+/// Pages, each with the request for the one after it.
+type Brought<R> = Vec<(R, <R as Request>::Page)>;
+
+/// A read that is under way.
+type Reading<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 impl<R: Request> Lane<R> {
     fn new(max: usize, patience: Duration) -> Self {
         let state = State { expected: VecDeque::new(), followed: Vec::new() };
@@ -225,7 +231,7 @@ impl<R: Request> State<R> {
 async fn follow<R: Request>(db: Db, first: R, mut claims: mpsc::Receiver<oneshot::Sender<R::Page>>) {
     let mut pages: VecDeque<R::Page> = VecDeque::new();
     let mut claim: Option<oneshot::Sender<R::Page>> = None;
-    let mut reading: Option<Pin<Box<dyn Future<Output = Vec<(R, R::Page)>> + Send>>> = None;
+    let mut reading: Option<Reading<Brought<R>>> = None;
     let (mut next, mut together) = (Some(first), 1);
     loop {
         if reading.is_none()
@@ -258,7 +264,7 @@ async fn follow<R: Request>(db: Db, first: R, mut claims: mpsc::Receiver<oneshot
     }
 }
 
-async fn wait<T: Default>(reading: &mut Option<Pin<Box<dyn Future<Output = T> + Send>>>) -> T {
+async fn wait<T: Default>(reading: &mut Option<Reading<T>>) -> T {
     match reading {
         Some(reading) => reading.await,
         None => T::default(),
@@ -266,7 +272,7 @@ async fn wait<T: Default>(reading: &mut Option<Pin<Box<dyn Future<Output = T> + 
 }
 
 /// So many pages from this one on, each with the request for the one after it; fewer where there are not as many.
-async fn bring<R: Request>(db: Db, read: R, together: usize) -> Vec<(R, R::Page)> {
+async fn bring<R: Request>(db: Db, read: R, together: usize) -> Brought<R> {
     let mut next = read;
     let Ok(all) = next.several(together).read(&db).await else {
         return Vec::new();
