@@ -111,7 +111,7 @@ fn allowed(from: Part, to: Part) -> bool {
 fn allowed_for_tests(from: Part, to: Part) -> bool {
     match to {
         Part::Conformance => matches!(from, Part::Memory | Part::Store),
-        Part::Memory => matches!(from, Part::Store | Part::Projections | Part::Conformance | Part::Ops),
+        Part::Memory => matches!(from, Part::Projections | Part::Conformance | Part::Ops),
         Part::Server => from == Part::Store,
         _ => false,
     }
