@@ -232,10 +232,11 @@ async fn follow<R: Request>(db: Db, first: R, mut claims: mpsc::Receiver<oneshot
     let mut pages: VecDeque<R::Page> = VecDeque::new();
     let mut claim: Option<oneshot::Sender<R::Page>> = None;
     let mut reading: Option<Reading<Brought<R>>> = None;
-    let (mut next, mut together) = (Some(first), 1);
+    let (mut next, mut together, mut came) = (Some(first), 1, 0);
     loop {
+        // When half of what came last is used: more is never held than two statements bring, however large the events are.
         if reading.is_none()
-            && pages.len() < TOGETHER
+            && pages.len() <= came / 2
             && let Some(read) = next.take()
         {
             reading = Some(Box::pin(bring(db.clone(), read, together)));
@@ -253,6 +254,7 @@ async fn follow<R: Request>(db: Db, first: R, mut claims: mpsc::Receiver<oneshot
         select! {
             brought = wait(&mut reading), if reading.is_some() => {
                 reading = None;
+                came = brought.len();
                 next = brought.last().map(|(next, _)| next.clone());
                 pages.extend(brought.into_iter().map(|(_, page)| page));
             }
