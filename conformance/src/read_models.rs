@@ -5,3 +5,4 @@ pub(crate) mod documents;
 pub(crate) mod generations;
 pub(crate) mod history;
 pub(crate) mod kit;
+pub(crate) mod leases;

@@ -189,6 +189,15 @@ macro_rules! __every_check {
                 logs_have_histories_of_their_own,
                 a_version_kept_again_is_replaced,
             }
+            read_models::leases {
+                what_nobody_has_is_taken_and_listed,
+                of_racing_takers_one_wins,
+                a_lease_is_taken_over_as_it_was_seen_only,
+                renewing_raises_the_counters_of_one_holder,
+                what_is_given_back_is_free_at_once,
+                taking_a_lease_raises_epochs_with_it,
+                a_lease_without_a_read_model_is_taken,
+            }
             users::decide_across {
                 racing_decisions_never_break_their_rule,
                 an_unrelated_boundary_is_no_conflict,

@@ -60,8 +60,9 @@ pub use query::{Query, QueryItem};
 pub use read::{Direction, LogPage, MAX_POSITIONS, Mark, PageLimit, ReadLog, ReadStream, StreamPage};
 pub use read_model::{
     Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, DocumentRead, Epoch, Failure, Found,
-    Generation, GenerationInfo, GenerationState, HistoryFrom, ListDocuments, NewGeneration, Positions, ProjectionName,
-    ProjectionVersion, ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard, Switch, SwitchError,
+    Generation, GenerationInfo, GenerationState, HistoryFrom, Lease, LeaseError, LeaseHolder, LeaseName, ListDocuments,
+    NewGeneration, Positions, ProjectionName, ProjectionVersion, RaiseEpochs, ReadHistory, ReadModelError,
+    ReadModelStore, ReadTarget, Shard, Switch, SwitchError, TakeLease,
 };
 pub use repository::{ExecuteError, Executed, LoadError, Loaded, Repository};
 pub use retry::Retry;

@@ -7,6 +7,7 @@
 mod commit;
 mod document;
 mod generation;
+mod lease;
 mod packed;
 mod positions;
 
@@ -20,6 +21,7 @@ pub use generation::{
     Generation, GenerationInfo, GenerationState, NewGeneration, ProjectionName, ProjectionVersion, ReadModelError,
     Switch, SwitchError,
 };
+pub use lease::{Lease, LeaseError, LeaseHolder, LeaseName, RaiseEpochs, TakeLease};
 pub use positions::Positions;
 
 use crate::stream::Tenant;
@@ -144,4 +146,31 @@ pub trait ReadModelStore: Send + Sync + 'static {
     /// # Errors
     /// As for [`get`](ReadModelStore::get).
     async fn history(&self, read: &ReadHistory) -> Result<Vec<Vec<Document>>, ReadModelError>;
+
+    /// Every lease that somebody has, by name.
+    ///
+    /// # Errors
+    /// [`ReadModelError`].
+    async fn leases(&self) -> Result<Vec<Lease>, ReadModelError>;
+
+    /// Takes a lease that nobody has, that stands as it was seen, or that this holder has already; of several who try at
+    /// the same time one gets it. The epochs that are to rise do so in the same transaction.
+    ///
+    /// # Errors
+    /// [`LeaseError::Held`] by somebody else, and not as it was seen. Then nothing has changed.
+    async fn take_lease(&self, take: &TakeLease) -> Result<Lease, LeaseError>;
+
+    /// Raises the counter of every lease that a holder has, and says which these are, by name: one that is missing was
+    /// lost to somebody else.
+    ///
+    /// # Errors
+    /// [`ReadModelError`]; the counters may have been raised.
+    async fn renew_leases(&self, holder: &LeaseHolder) -> Result<Vec<Lease>, ReadModelError>;
+
+    /// Gives a lease back as it was seen, so that others need not wait: one's own, or that of a worker that is gone. Says
+    /// whether it was still so; else nothing has changed.
+    ///
+    /// # Errors
+    /// [`ReadModelError`].
+    async fn release_lease(&self, lease: &Lease) -> Result<bool, ReadModelError>;
 }

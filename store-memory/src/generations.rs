@@ -70,6 +70,13 @@ impl Build {
         self.shards.get(&(shard.partition, shard.log)).map_or_else(Checkpoint::default, |state| state.checkpoint)
     }
 
+    /// Makes the first partition of each of these logs, at the start, where there is none.
+    pub(crate) fn begin(&mut self, logs: &[LogId]) {
+        for log in logs {
+            self.shards.entry((0, *log)).or_default();
+        }
+    }
+
     pub(crate) fn document(&self, key: &DocumentKey, log: LogId) -> Option<&Document> {
         self.documents.get(key)?.get(&log)?.current.as_ref()
     }

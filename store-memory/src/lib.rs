@@ -26,6 +26,7 @@
 
 mod append;
 mod generations;
+mod leases;
 mod options;
 mod read;
 mod read_models;

@@ -7,15 +7,19 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use factum::{
     Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, DocumentRead, Epoch, Failure, Found,
-    Generation, GenerationInfo, GenerationState, ListDocuments, NewGeneration, ProjectionName, ProjectionVersion,
-    ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard, Switch, SwitchError, Tenant,
+    Generation, GenerationInfo, GenerationState, Lease, LeaseError, LeaseHolder, LeaseName, ListDocuments,
+    NewGeneration, ProjectionName, ProjectionVersion, RaiseEpochs, ReadHistory, ReadModelError, ReadModelStore,
+    ReadTarget, Shard, Switch, SwitchError, TakeLease, Tenant,
 };
 
 use crate::generations::{Build, superseded};
 use crate::store::MemoryStore;
 
 #[derive(Debug, Default)]
-pub(crate) struct ReadModels(BTreeMap<ProjectionName, Generations>);
+pub(crate) struct ReadModels {
+    models: BTreeMap<ProjectionName, Generations>,
+    pub(crate) leases: BTreeMap<LeaseName, Lease>,
+}
 
 #[derive(Debug, Default)]
 struct Generations {
@@ -33,7 +37,7 @@ impl Generations {
 
 impl ReadModels {
     fn find_or_make(&mut self, new: &NewGeneration, state: GenerationState, now: DateTime<Utc>) -> GenerationInfo {
-        let of = self.0.entry(new.projection.clone()).or_default();
+        let of = self.models.entry(new.projection.clone()).or_default();
         if let Some((number, build)) = of.find(new.version, state) {
             return build.info(new.projection.clone(), number);
         }
@@ -42,13 +46,21 @@ impl ReadModels {
         of.builds.entry(number).or_insert(Build::new(new, state, now)).info(new.projection.clone(), number)
     }
 
+    pub(crate) fn raise(&mut self, raise: &RaiseEpochs) {
+        let builds = self.models.get_mut(&raise.projection).into_iter().flat_map(|of| of.builds.values_mut());
+        for build in builds.filter(|build| (build.version, build.state) == (raise.version, raise.state)) {
+            build.begin(&raise.logs);
+            build.raise_every_epoch();
+        }
+    }
+
     fn existing(&self, projection: &ProjectionName, generation: Generation) -> Result<&Build, ReadModelError> {
-        let build = self.0.get(projection).and_then(|of| of.builds.get(&generation));
+        let build = self.models.get(projection).and_then(|of| of.builds.get(&generation));
         build.ok_or_else(|| ReadModelError::Expired { projection: projection.clone(), generation })
     }
 
     fn writable(&mut self, shard: &Shard) -> Result<&mut Build, CommitError> {
-        let build = self.0.get_mut(&shard.projection).and_then(|of| of.builds.get_mut(&shard.generation));
+        let build = self.models.get_mut(&shard.projection).and_then(|of| of.builds.get_mut(&shard.generation));
         build.ok_or_else(|| superseded(shard))
     }
 
@@ -56,7 +68,7 @@ impl ReadModels {
         let (generation, build) = match target {
             ReadTarget::Generation(projection, generation) => (*generation, self.existing(projection, *generation)?),
             ReadTarget::Live(projection, version) => self
-                .0
+                .models
                 .get(projection)
                 .and_then(|of| of.find(*version, GenerationState::Live))
                 .ok_or_else(|| ReadModelError::NoGeneration { projection: projection.clone(), version: *version })?,
@@ -67,7 +79,7 @@ impl ReadModels {
     /// Where the live generation has `diverged`, how far it is says nothing.
     fn switch(&mut self, switch: &Switch, diverged: bool) -> Result<(), SwitchError> {
         let Switch { projection, from, to } = switch;
-        let of = self.0.entry(projection.clone()).or_default();
+        let of = self.models.entry(projection.clone()).or_default();
         let live = match of.builds.get(from) {
             Some(build) if build.state == GenerationState::Live => build,
             other => {
@@ -104,7 +116,7 @@ impl ReadModels {
     }
 
     fn drop_generation(&mut self, projection: &ProjectionName, generation: Generation) -> Result<(), ReadModelError> {
-        let Some(of) = self.0.get_mut(projection) else { return Ok(()) };
+        let Some(of) = self.models.get_mut(projection) else { return Ok(()) };
         if of.builds.get(&generation).is_some_and(|build| build.state == GenerationState::Live) {
             return Err(ReadModelError::Live { projection: projection.clone(), generation });
         }
@@ -151,13 +163,13 @@ impl ReadModelStore for MemoryStore {
 
     async fn generations(&self, projection: &ProjectionName) -> Result<Vec<GenerationInfo>, ReadModelError> {
         let models = self.lock(&self.read_models)?;
-        let builds = models.0.get(projection).into_iter().flat_map(|of| &of.builds);
+        let builds = models.models.get(projection).into_iter().flat_map(|of| &of.builds);
         Ok(builds.map(|(number, build)| build.info(projection.clone(), *number)).collect())
     }
 
     async fn projections(&self) -> Result<Vec<ProjectionName>, ReadModelError> {
         let models = self.lock(&self.read_models)?;
-        Ok(models.0.iter().filter(|(_, of)| !of.builds.is_empty()).map(|(name, _)| name.clone()).collect())
+        Ok(models.models.iter().filter(|(_, of)| !of.builds.is_empty()).map(|(name, _)| name.clone()).collect())
     }
 
     async fn switch(&self, switch: &Switch) -> Result<(), SwitchError> {
@@ -213,5 +225,22 @@ impl ReadModelStore for MemoryStore {
         let models = self.lock(&self.read_models)?;
         let (_, build) = models.target(&read.target)?;
         Ok(read.keys.iter().map(|key| build.history(key, read.log, &read.from, read.limit)).collect())
+    }
+
+    async fn leases(&self) -> Result<Vec<Lease>, ReadModelError> {
+        Ok(self.lock(&self.read_models)?.leases.values().cloned().collect())
+    }
+
+    async fn take_lease(&self, take: &TakeLease) -> Result<Lease, LeaseError> {
+        let now = self.now();
+        self.lock(&self.read_models)?.take_lease(take, now)
+    }
+
+    async fn renew_leases(&self, holder: &LeaseHolder) -> Result<Vec<Lease>, ReadModelError> {
+        Ok(self.lock(&self.read_models)?.renew_leases(holder))
+    }
+
+    async fn release_lease(&self, lease: &Lease) -> Result<bool, ReadModelError> {
+        Ok(self.lock(&self.read_models)?.release_lease(lease))
     }
 }

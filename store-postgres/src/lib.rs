@@ -22,6 +22,7 @@ mod forget;
 mod group;
 mod kept;
 mod keys;
+mod leases;
 mod link;
 mod migrate;
 mod options;

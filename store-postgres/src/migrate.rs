@@ -33,10 +33,11 @@ const MIGRATIONS: &[Migration] = migrations! {
     3 "0003_read_models",
     4 "0004_projected_tables",
     5 "0005_read",
+    6 "0006_leases",
 };
 
 /// The newest migration that this release knows, and needs.
-pub(crate) const KNOWN: i32 = 5;
+pub(crate) const KNOWN: i32 = 6;
 
 /// What a store says of itself.
 #[derive(Clone, Copy, Debug)]

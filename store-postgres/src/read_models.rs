@@ -3,14 +3,14 @@
 use async_trait::async_trait;
 use factum::{
     Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, Epoch, Failure, Fault, Found, Generation,
-    GenerationInfo, GenerationState, ListDocuments, NewGeneration, ProjectionName, ReadHistory, ReadModelError,
-    ReadModelStore, ReadTarget, Shard, Switch, SwitchError, Tenant,
+    GenerationInfo, GenerationState, Lease, LeaseError, LeaseHolder, ListDocuments, NewGeneration, ProjectionName,
+    ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard, Switch, SwitchError, TakeLease, Tenant,
 };
 use tokio::runtime::Handle;
 
 use crate::read_models_write::Change;
 use crate::store::PostgresStore;
-use crate::{read_models_read as read, read_models_write as write};
+use crate::{leases, read_models_read as read, read_models_write as write};
 
 impl PostgresStore {
     /// Most calls find it there. Where one is made, whoever is first makes it, and all find it.
@@ -101,5 +101,21 @@ impl ReadModelStore for PostgresStore {
 
     async fn history(&self, history: &ReadHistory) -> Result<Vec<Vec<Document>>, ReadModelError> {
         read::history(&self.db, history).await
+    }
+
+    async fn leases(&self) -> Result<Vec<Lease>, ReadModelError> {
+        Ok(leases::all(&self.db).await?)
+    }
+
+    async fn take_lease(&self, take: &TakeLease) -> Result<Lease, LeaseError> {
+        leases::take(&self.db, take).await
+    }
+
+    async fn renew_leases(&self, holder: &LeaseHolder) -> Result<Vec<Lease>, ReadModelError> {
+        Ok(leases::renew(&self.db, holder).await?)
+    }
+
+    async fn release_lease(&self, lease: &Lease) -> Result<bool, ReadModelError> {
+        Ok(leases::release(&self.db, lease).await?)
     }
 }

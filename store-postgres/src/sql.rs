@@ -146,6 +146,7 @@ statements! {
     insert_generation,
     insert_table,
     judge,
+    leases,
     list_documents,
     live_generation,
     load_documents,
@@ -171,7 +172,9 @@ statements! {
     read_stream_forward,
     read_tags_backward,
     read_tags_forward,
+    release_lease,
     remember,
+    renew_leases,
     save_snapshot,
     scan_log_backward,
     scan_log_forward,
@@ -179,6 +182,7 @@ statements! {
     settle,
     sweep,
     tables_of,
+    take_lease,
     written,
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use factum::{AppendError, CommitError, Fault, FaultKind, ReadModelError, SnapshotError, SwitchError};
+use factum::{AppendError, CommitError, Fault, FaultKind, LeaseError, ReadModelError, SnapshotError, SwitchError};
 use tokio::sync::oneshot;
 
 use crate::inside::Inside;
@@ -48,6 +48,12 @@ impl WriteFailure for CommitError {
 }
 
 impl WriteFailure for ReadModelError {
+    fn not_done(fault: Fault) -> Self {
+        fault.into()
+    }
+}
+
+impl WriteFailure for LeaseError {
     fn not_done(fault: Fault) -> Self {
         fault.into()
     }

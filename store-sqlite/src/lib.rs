@@ -34,6 +34,7 @@ mod inside;
 mod job;
 mod kept;
 mod keys;
+mod leases;
 mod options;
 mod projected;
 mod projection;

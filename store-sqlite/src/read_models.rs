@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 use factum::{
     Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, Epoch, Failure, Found, Generation,
-    GenerationInfo, GenerationState, ListDocuments, NewGeneration, ProjectionName, ReadHistory, ReadModelError,
-    ReadModelStore, Shard, Switch, SwitchError, Tenant,
+    GenerationInfo, GenerationState, Lease, LeaseError, LeaseHolder, ListDocuments, NewGeneration, ProjectionName,
+    ReadHistory, ReadModelError, ReadModelStore, Shard, Switch, SwitchError, TakeLease, Tenant,
 };
 
 use crate::store::SqliteStore;
-use crate::{read_models_read as read, read_models_write as write};
+use crate::{leases, read_models_read as read, read_models_write as write};
 
 impl SqliteStore {
     /// Most calls find it there; only who does not goes through the writer.
@@ -107,5 +107,24 @@ impl ReadModelStore for SqliteStore {
     async fn history(&self, history: &ReadHistory) -> Result<Vec<Vec<Document>>, ReadModelError> {
         let history = history.clone();
         self.readers.read(move |conn| read::history(conn, &history)).await
+    }
+
+    async fn leases(&self) -> Result<Vec<Lease>, ReadModelError> {
+        self.readers.read(leases::all).await
+    }
+
+    async fn take_lease(&self, take: &TakeLease) -> Result<Lease, LeaseError> {
+        let take = take.clone();
+        self.writer.submit(0, move |inside| leases::take(inside, &take)).await
+    }
+
+    async fn renew_leases(&self, holder: &LeaseHolder) -> Result<Vec<Lease>, ReadModelError> {
+        let holder = holder.clone();
+        self.writer.submit(0, move |inside| leases::renew(inside, &holder)).await
+    }
+
+    async fn release_lease(&self, lease: &Lease) -> Result<bool, ReadModelError> {
+        let lease = lease.clone();
+        self.writer.submit(0, move |inside| leases::release(inside, &lease)).await
     }
 }

@@ -29,7 +29,7 @@ pub(crate) fn damaged(projection: &ProjectionName, what: String) -> Failed<ReadM
     Failed::Answer(ReadModelError::Damaged { projection: projection.clone(), what })
 }
 
-fn bad(column: usize, what: &'static str) -> rusqlite::Error {
+pub(crate) fn bad(column: usize, what: &'static str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Null, what.into())
 }
 
@@ -51,11 +51,11 @@ fn state(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<GenerationS
     }
 }
 
-fn number(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(crate) fn number(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
     u64::try_from(row.get::<_, i64>(column)?).map_err(|_| bad(column, "a number below 0"))
 }
 
-fn time(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<DateTime<Utc>> {
+pub(crate) fn time(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<DateTime<Utc>> {
     DateTime::from_timestamp_micros(row.get(column)?).ok_or_else(|| bad(column, "a time that is none"))
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn find(conn: &Connection, of: &ProjectionName, generation: Generatio
     find.query_row(params![of.as_str(), number], row).optional()
 }
 
-fn numbered(
+pub(crate) fn numbered(
     conn: &Connection,
     of: &ProjectionName,
     version: ProjectionVersion,

@@ -172,6 +172,21 @@ ways! {
     StaleMakesAShard,
     ForgetsReports,
     ReportsInAnyEpoch,
+    // Read models: leases.
+    TakesWhatIsHeld,
+    /// Of those who try the last one gets it, though all are told so.
+    TakesWhatMoved,
+    TakesWithoutRaising,
+    /// Raises the epochs of the live generation, whichever is meant.
+    RaisesTheLiveOne,
+    RaisesThoughRefused,
+    /// Makes the generation whose epochs are to rise.
+    LeasesMakeGenerations,
+    RenewsNothing,
+    RenewsWhatIsLost,
+    NeverReleases,
+    ReleasesWhatIsLost,
+    ListsLeasesBackward,
     // Read models: generations.
     /// Tells the checkpoint of a shard that has none as if it had one.
     BeginsElsewhere,

@@ -2,6 +2,7 @@
 
 mod append;
 mod how;
+mod leases;
 mod models;
 mod read;
 mod snapshots;

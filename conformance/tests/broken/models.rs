@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use factum::{
     Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, DocumentRead, Epoch, Failure, Found,
-    Generation, GenerationInfo, GenerationState, HistoryFrom, ListDocuments, LogId, NewGeneration, Position, Positions,
-    ProjectionName, ProjectionVersion, ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard, Switch,
-    SwitchError, Tenant,
+    Generation, GenerationInfo, GenerationState, HistoryFrom, Lease, LeaseError, LeaseHolder, ListDocuments, LogId,
+    NewGeneration, Position, Positions, ProjectionName, ProjectionVersion, ReadHistory, ReadModelError, ReadModelStore,
+    ReadTarget, Shard, Switch, SwitchError, TakeLease, Tenant,
 };
 
 use crate::how::How;
@@ -333,5 +333,21 @@ impl ReadModelStore for Broken {
             histories.iter_mut().for_each(|versions| drop(versions.pop()));
         }
         Ok(histories)
+    }
+
+    async fn leases(&self) -> Result<Vec<Lease>, ReadModelError> {
+        self.listed_leases().await
+    }
+
+    async fn take_lease(&self, take: &TakeLease) -> Result<Lease, LeaseError> {
+        self.take_broken(take).await
+    }
+
+    async fn renew_leases(&self, holder: &LeaseHolder) -> Result<Vec<Lease>, ReadModelError> {
+        self.renew_broken(holder).await
+    }
+
+    async fn release_lease(&self, lease: &Lease) -> Result<bool, ReadModelError> {
+        self.release_broken(lease).await
     }
 }

@@ -129,3 +129,12 @@ CREATE TABLE kept (
 ) STRICT;
 
 CREATE INDEX kept_by_key ON kept (generation, tenant, key, log, first);
+
+-- Who keeps which read model current. What nobody has is not here.
+CREATE TABLE leases (
+  name TEXT PRIMARY KEY,
+  holder TEXT NOT NULL,
+  counter INTEGER NOT NULL,
+  since INTEGER NOT NULL,
+  note TEXT NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -51,6 +51,23 @@ pub(crate) const READ_MODELS: Table = &[
         ],
     ),
     (How::ReportsInAnyEpoch, &["commits::a_failure_is_reported_and_taken_back"]),
+    (How::TakesWhatIsHeld, &["leases::of_racing_takers_one_wins", "leases::a_lease_is_taken_over_as_it_was_seen_only"]),
+    (How::TakesWhatMoved, &["leases::a_lease_is_taken_over_as_it_was_seen_only"]),
+    (How::TakesWithoutRaising, &["leases::taking_a_lease_raises_epochs_with_it"]),
+    (How::RaisesTheLiveOne, &["leases::taking_a_lease_raises_epochs_with_it"]),
+    (How::RaisesThoughRefused, &["leases::taking_a_lease_raises_epochs_with_it"]),
+    (
+        How::RenewsNothing,
+        &["leases::renewing_raises_the_counters_of_one_holder", "leases::a_lease_is_taken_over_as_it_was_seen_only"],
+    ),
+    (How::LeasesMakeGenerations, &["leases::a_lease_without_a_read_model_is_taken"]),
+    (How::RenewsWhatIsLost, &["leases::a_lease_is_taken_over_as_it_was_seen_only"]),
+    (How::NeverReleases, &["leases::what_is_given_back_is_free_at_once"]),
+    (
+        How::ReleasesWhatIsLost,
+        &["leases::a_lease_is_taken_over_as_it_was_seen_only", "leases::what_is_given_back_is_free_at_once"],
+    ),
+    (How::ListsLeasesBackward, &["leases::what_nobody_has_is_taken_and_listed"]),
     (How::BeginsElsewhere, &["commits::a_shard_begins_at_the_start"]),
     (
         How::OpensAnother,

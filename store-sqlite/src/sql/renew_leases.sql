@@ -1,0 +1,2 @@
+-- ?1 holder
+UPDATE leases SET counter = counter + 1 WHERE holder = ?1
