@@ -33,7 +33,16 @@ impl Schema {
     /// The number of the order lock of the log in this schema: the same in every process, and hardly one that a user of
     /// advisory locks takes by chance.
     pub(crate) fn order_lock(&self) -> i64 {
-        let name = format!("factum order lock of {}", self.name);
+        self.lock("order lock of")
+    }
+
+    /// The number of the lock that whoever listens holds.
+    fn listeners_lock(&self) -> i64 {
+        self.lock("listeners of")
+    }
+
+    fn lock(&self, what: &str) -> i64 {
+        let name = format!("factum {what} {}", self.name);
         let digest = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes()).as_u64_pair().0;
         i64::from_be_bytes(digest.to_be_bytes())
     }
@@ -50,6 +59,7 @@ impl Schema {
             ("factum.", format!("{}.", self.quoted())),
             (":schema", self.quoted()),
             (":lock", self.order_lock().to_string()),
+            (":listeners", self.listeners_lock().to_string()),
             (BODY, self.body()),
         ]
     }
@@ -148,6 +158,7 @@ statements! {
     judge,
     leases,
     list_documents,
+    listen,
     live_generation,
     load_documents,
     look_at_table,
@@ -155,6 +166,7 @@ statements! {
     move_held,
     newest_snapshot,
     next_tenant,
+    notify,
     payloads,
     projections,
     prune_snapshots,

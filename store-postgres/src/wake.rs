@@ -5,14 +5,18 @@
 //! appends there were. Where notifications do not come through (a transaction pooler, a read replica, a connection that died
 //! without a word) the poll finds that the log has grown. It rings only then: a bell that rings without cause would make
 //! every reader ask for a page.
+//!
+//! Many processes that append would wake each other two hundred times a second for nothing, so a store listens only once it
+//! has a reader, and tells only if another listens: whoever does holds an advisory lock, shared, in its session, which is
+//! asked for before a notification is sent.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use factum::{Bell, LogId, Wakeups};
-use sqlx::PgPool;
 use sqlx::postgres::{PgListener, PgNotification};
+use sqlx::{PgPool, Row as _};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -22,6 +26,10 @@ use crate::read;
 
 /// The least time between two notifications of one store.
 const QUIET: Duration = Duration::from_millis(5);
+
+/// How long it is taken for granted that nobody else listens. Whoever begins to listen looks at the log itself first, so this
+/// is how late its first wake-up may be.
+const ALONE: Duration = Duration::from_millis(100);
 
 /// How long to wait before connecting again, at first and at most.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -36,6 +44,8 @@ pub(crate) struct Wake {
     /// Held by the task alone: when that ends, by whatever cause, nobody waits for nothing.
     bell: Weak<Bell>,
     untold: Arc<Notify>,
+    /// Whether anybody here reads.
+    wanted: watch::Sender<bool>,
     stop: watch::Sender<bool>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -63,10 +73,11 @@ impl Wake {
         let bell = Arc::new(Bell::new());
         let untold = Arc::new(Notify::new());
         let (stop, stopped) = watch::channel(false);
+        let wanted = watch::Sender::new(false);
         let weak = Arc::downgrade(&bell);
-        let ear = Ear::new(db, Arc::clone(&bell), Arc::clone(&untold));
+        let ear = Ear::new(db, Arc::clone(&bell), Arc::clone(&untold), wanted.subscribe());
         let task = tokio::spawn(run(db.clone(), ear, bell, poll, known, stopped));
-        Self { bell: weak, untold, stop, task: Mutex::new(Some(task)) }
+        Self { bell: weak, untold, wanted, stop, task: Mutex::new(Some(task)) }
     }
 
     pub(crate) fn ringer(&self) -> Ringer {
@@ -75,6 +86,7 @@ impl Wake {
 
     /// A listener; its waits end with the store.
     pub(crate) fn wakeups(&self) -> Wakeups {
+        self.wanted.send_if_modified(|wanted| !std::mem::replace(wanted, true));
         self.bell.upgrade().map_or_else(|| Bell::new().wakeups(), |bell| bell.wakeups())
     }
 
@@ -142,8 +154,11 @@ async fn poll(db: &Db, bell: &Bell, every: Duration, known: &AtomicI64) {
 
 /// The connection on which one store tells and hears others.
 struct Ear {
+    db: Db,
     pool: PgPool,
     listener: Option<PgListener>,
+    listening: bool,
+    wanted: watch::Receiver<bool>,
     channel: String,
     /// By which it knows its own voice.
     name: String,
@@ -155,10 +170,13 @@ struct Ear {
 }
 
 impl Ear {
-    fn new(db: &Db, bell: Arc<Bell>, untold: Arc<Notify>) -> Self {
+    fn new(db: &Db, bell: Arc<Bell>, untold: Arc<Notify>, wanted: watch::Receiver<bool>) -> Self {
         Self {
+            db: db.clone(),
             pool: db.listening_pool(),
             listener: None,
+            listening: false,
+            wanted,
             channel: channel(db),
             name: format!("{:016x}", fastrand::u64(..)),
             bell,
@@ -175,8 +193,6 @@ impl Ear {
             match self.connect().await {
                 Ok(()) => {
                     wait = FIRST_WAIT;
-                    // What happened while nobody listened.
-                    self.bell.ring();
                     let lost = self.converse().await;
                     tracing::debug!(%lost, "the connection that wakes readers was lost");
                 }
@@ -192,7 +208,7 @@ impl Ear {
     async fn connect(&mut self) -> Result<(), sqlx::Error> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
         listener.eager_reconnect(false);
-        listener.listen(&self.channel).await?;
+        self.listening = false;
         self.listener = Some(listener);
         Ok(())
     }
@@ -209,14 +225,21 @@ impl Ear {
                     Ok(None) => return sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into()),
                     Err(error) => return error,
                 },
-                () = self.untold.notified(), if !self.has_news => self.has_news = true,
-                () = sleep_until(self.quiet_until), if self.has_news => {
-                    self.has_news = false;
-                    self.quiet_until = Instant::now() + QUIET;
-                    if let Err(error) = notify(listener, &self.channel, &self.name).await {
-                        self.has_news = true;
+                true = is_wanted(&mut self.wanted), if !self.listening => {
+                    if let Err(error) = listen(listener, &self.channel, &self.db).await {
                         return error;
                     }
+                    self.listening = true;
+                    // What happened while nobody listened.
+                    self.bell.ring();
+                }
+                () = self.untold.notified(), if !self.has_news => self.has_news = true,
+                () = sleep_until(self.quiet_until), if self.has_news => {
+                    match notify(listener, &self.channel, &self.name, &self.db).await {
+                        Ok(told) => self.quiet_until = Instant::now() + if told { QUIET } else { ALONE },
+                        Err(error) => return error,
+                    }
+                    self.has_news = false;
                 }
             }
         }
@@ -226,7 +249,7 @@ impl Ear {
     async fn end(mut self) {
         if let Some(mut listener) = self.listener.take()
             && (self.has_news || futures_util::FutureExt::now_or_never(self.untold.notified()).is_some())
-            && let Err(error) = notify(&mut listener, &self.channel, &self.name).await
+            && let Err(error) = notify(&mut listener, &self.channel, &self.name, &self.db).await
         {
             tracing::debug!(%error, "others were not told of the last appends; they poll");
         }
@@ -240,8 +263,20 @@ fn ring_for(bell: &Bell, name: &str, heard: &PgNotification) {
     }
 }
 
-async fn notify(listener: &mut PgListener, channel: &str, name: &str) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT pg_notify($1, $2)").bind(channel).bind(name).execute(listener).await.map(drop)
+async fn is_wanted(wanted: &mut watch::Receiver<bool>) -> bool {
+    wanted.wait_for(|wanted| *wanted).await.is_ok()
+}
+
+/// Hears what others tell from now on. They are to see that it listens only when it does.
+async fn listen(listener: &mut PgListener, channel: &str, db: &Db) -> Result<(), sqlx::Error> {
+    listener.listen(channel).await?;
+    sqlx::query(db.sql.listen.clone()).execute(listener).await.map(drop)
+}
+
+/// Tells others, if there are any; says whether.
+async fn notify(listener: &mut PgListener, channel: &str, name: &str, db: &Db) -> Result<bool, sqlx::Error> {
+    let notify = sqlx::query(db.sql.notify.clone()).bind(channel).bind(name);
+    notify.fetch_one(listener).await?.try_get(0)
 }
 
 /// The same in every process that uses this schema, and short enough whatever the schema is called.
