@@ -52,9 +52,10 @@ pub(crate) fn bind_one(
 
 /// The answer to such an append.
 pub(crate) fn answer_one(row: &PgRow, stream: &StreamId, expected: Condition) -> Result<Answer, sqlx::Error> {
-    let (at, version, recorded_at): (Option<i64>, Option<i64>, Option<DateTime<Utc>>) =
-        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-    let version = version.and_then(version_of);
+    let answer: Vec<Option<i64>> = row.try_get(0)?;
+    let answer = |n: usize| answer.get(n).copied().flatten();
+    let (at, version) = (answer(0), answer(1).and_then(version_of));
+    let recorded_at = answer(2).and_then(DateTime::from_timestamp_micros);
     let (Some(at), Some(recorded_at), Some(version)) = (at, recorded_at, version) else {
         return Ok(Answer::Refused(AppendError::Conflict { stream: stream.clone(), expected, actual: version }));
     };
