@@ -6,6 +6,7 @@ pub(crate) mod closing;
 pub(crate) mod concurrency;
 pub(crate) mod conditions;
 pub(crate) mod content;
+pub(crate) mod diagnosis;
 pub(crate) mod keys;
 pub(crate) mod limits;
 pub(crate) mod logs;

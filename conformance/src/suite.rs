@@ -53,6 +53,9 @@ macro_rules! __every_check {
                 times_come_back_to_the_microsecond,
                 a_variety_of_events_comes_back,
             }
+            events::diagnosis {
+                a_store_that_is_well_finds_no_problem,
+            }
             events::keys {
                 an_outcome_is_found_under_its_key,
                 a_repetition_gets_the_first_outcome_and_writes_nothing,
@@ -149,6 +152,7 @@ macro_rules! __every_check {
                 partitions_and_logs_have_their_own_checkpoints,
                 a_stale_commit_makes_no_shard,
                 a_failure_is_reported_and_taken_back,
+                a_failure_is_over_once_its_event_was_taken,
                 one_commit_writes_many_documents,
             }
             read_models::documents {

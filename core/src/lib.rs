@@ -16,8 +16,10 @@ mod codec;
 mod context;
 mod event;
 mod fault;
+mod finding;
 mod golden;
 mod limits;
+mod measure;
 mod metadata;
 mod place;
 mod projected;
@@ -48,8 +50,10 @@ pub use codec::{
 pub use context::Context;
 pub use event::{Event, EventType, NewEvent, Recorded, RecordedEvent, StoredEvent, Tags};
 pub use fault::{Fault, FaultKind};
+pub use finding::{Finding, Holder, Severity};
 pub use golden::{GOLDEN_VARIABLE, GoldenError, golden_events};
 pub use limits::{DEFAULT_MAX_PAYLOAD, InputError, Limits, MAX_NAME, MAX_STREAM_ID};
+pub use measure::MeasuredAppend;
 pub use metadata::{EventId, Metadata, Tag, to_micros};
 pub use place::{Cursor, LogId, Position, Version};
 pub use projected::{

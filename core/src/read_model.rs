@@ -24,6 +24,8 @@ pub use generation::{
 pub use lease::{Lease, LeaseError, LeaseHolder, LeaseName, RaiseEpochs, TakeLease};
 pub use positions::Positions;
 
+use crate::fault::Fault;
+use crate::finding::Finding;
 use crate::stream::Tenant;
 
 /// Keeps read models.
@@ -112,7 +114,8 @@ pub trait ReadModelStore: Send + Sync + 'static {
     async fn raise_epoch(&self, shard: &Shard, expected: Epoch) -> Result<Epoch, CommitError>;
 
     /// Remembers why a shard stands still, or with `None` that it no longer does. Moves no checkpoint and no epoch;
-    /// only valid if the epoch is the expected one.
+    /// only valid if the epoch is the expected one. What is remembered is told in
+    /// [`GenerationInfo::failure`] until the checkpoint has come to the event that it names.
     ///
     /// # Errors
     /// [`CommitError`] as for a commit.
@@ -173,4 +176,13 @@ pub trait ReadModelStore: Send + Sync + 'static {
     /// # Errors
     /// [`ReadModelError`].
     async fn release_lease(&self, lease: &Lease) -> Result<bool, ReadModelError>;
+
+    /// What this store finds when it looks at itself: who holds up its read models, what it may not do, what will go
+    /// wrong soon. As [`EventStore::diagnose`](crate::EventStore::diagnose); what both find is told once.
+    ///
+    /// # Errors
+    /// [`Fault`] where it cannot even look.
+    async fn diagnose(&self) -> Result<Vec<Finding>, Fault> {
+        Ok(Vec::new())
+    }
 }

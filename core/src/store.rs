@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::append::{Append, Appended, Condition, Key, Remembered};
 use crate::event::RecordedEvent;
 use crate::fault::Fault;
+use crate::finding::Finding;
 use crate::limits::{InputError, Limits};
 use crate::place::{Cursor, LogId, Position, Version};
 use crate::read::{LogPage, ReadLog, ReadStream, StreamPage};
@@ -146,6 +147,16 @@ pub trait EventStore: Send + Sync + 'static {
 
     /// Where snapshots of aggregates are kept, if they are.
     fn snapshots(&self) -> Option<&dyn SnapshotStore>;
+
+    /// What this store finds when it looks at itself: who holds up its appends and reads, what it may not do, what will
+    /// go wrong soon. Only looks, and takes a few seconds at most. A store that is well finds no
+    /// [`Problem`](crate::Severity::Problem).
+    ///
+    /// # Errors
+    /// [`Fault`] where it cannot even look.
+    async fn diagnose(&self) -> Result<Vec<Finding>, Fault> {
+        Ok(Vec::new())
+    }
 
     /// Takes no more work, finishes what it has taken, and returns when that is done. Calls after it fail with a
     /// fault of kind [`Closed`](crate::FaultKind::Closed). Closing twice is closing once.

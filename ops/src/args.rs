@@ -1,5 +1,7 @@
 //! What can be asked on the command line.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 
 use crate::args_read_model::ReadModelArgs;
@@ -12,6 +14,10 @@ pub enum OpsCommand {
     Replay(ReplayArgs),
     /// Show how far each projection is, and why it is not further
     Status(StatusArgs),
+    /// Say why something does not move, and what to do; exit code 3 unless all is well
+    Doctor(DoctorArgs),
+    /// Let a projection that halted try again, after a fix
+    Resume(ResumeArgs),
     /// Look at the builds of a read model, go over to one, or drop one
     Generations(GenerationsArgs),
     /// Compare the documents of a read model with a fresh fold of history; exit code 3 if any is not what that comes to
@@ -37,7 +43,34 @@ pub struct ReplayArgs {
 /// What `status` takes.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct StatusArgs {
+    /// Show it again every so many seconds, until interrupted
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = seconds)]
+    pub watch: Option<Duration>,
+    /// How long to look, in seconds, for how fast those go that are behind; 0 does not look
+    #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = seconds)]
+    pub over: Duration,
     /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `doctor` takes.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct DoctorArgs {
+    /// How long to watch what should move, in seconds: longer than the poll of those who run the projections
+    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = seconds)]
+    pub watch: Duration,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `resume` takes.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct ResumeArgs {
+    /// The projection
+    pub name: String,
+    /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -96,6 +129,12 @@ pub struct VerifyArgs {
 
 fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "write a number, at least 1".to_owned())
+}
+
+/// Seconds, with a fraction if wanted; an hour at most.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=3600.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "write seconds, such as 0.5, up to 3600".to_owned())
 }
 
 #[cfg(test)]

@@ -9,10 +9,12 @@ use thiserror::Error;
 
 use crate::args::OpsCommand;
 use crate::console::Console;
+use crate::doctor::doctor;
 use crate::generations::generations;
 use crate::read_model::read_model;
 use crate::replay::replay;
 use crate::report::one_line;
+use crate::resume::resume;
 use crate::status::status;
 use crate::verify::verify;
 
@@ -33,6 +35,8 @@ pub(crate) enum OpsError {
     Input(#[from] factum::InputError),
     #[error("documents are not what history makes of them")]
     Differs,
+    #[error("not all is well")]
+    NotWell,
     #[error(transparent)]
     Read(#[from] factum::ReadError),
     #[error("{failed} of {asked} projections were not replayed")]
@@ -67,14 +71,15 @@ impl From<VerifyError> for OpsError {
     }
 }
 
-/// What `verify` exits with where it has compared everything and something differs.
-const DIFFERS: u8 = 3;
+/// What `verify` exits with where it has compared everything and something differs, and `doctor` where not all is well.
+const FOUND: u8 = 3;
 
 impl OpsCommand {
     /// Does what was asked with the projections of this projector. Results go to stdout, progress and errors to
     /// stderr.
     ///
-    /// The exit code is 0 if everything was done, 1 if something was not, and 3 if `verify` found a difference.
+    /// The exit code is 0 if everything was done, 1 if something was not, and 3 if `verify` found a difference or
+    /// `doctor` that not all is well.
     pub async fn run(&self, projector: &Projector) -> ExitCode {
         let mut out = io::BufWriter::new(io::stdout());
         let console = Arc::new(Console::stderr());
@@ -86,7 +91,7 @@ impl OpsCommand {
             Err(OpsError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             // Each was told when it failed.
             Err(OpsError::NotReplayed { .. }) => ExitCode::FAILURE,
-            Err(OpsError::Differs) => ExitCode::from(DIFFERS),
+            Err(OpsError::Differs | OpsError::NotWell) => ExitCode::from(FOUND),
             Err(error) => {
                 console.say(&format!("error: {}", one_line(&error)));
                 ExitCode::FAILURE
@@ -103,6 +108,8 @@ impl OpsCommand {
         match self {
             Self::Replay(args) => replay(args, projector, console, out).await,
             Self::Status(args) => status(args, projector, out).await,
+            Self::Doctor(args) => doctor(args, projector, out).await,
+            Self::Resume(args) => resume(args, projector, out).await,
             Self::Generations(args) => generations(args, projector, out).await,
             Self::Verify(args) => verify(args, projector, console, out).await,
             Self::ReadModel(args) => read_model(args, projector, out).await,

@@ -1,7 +1,7 @@
 //! The command line that a service mounts in its own binary, with its own projections.
 //!
 //! [`OpsCommand`] is a set of clap subcommands: `replay` builds read models anew while the old ones serve, `status`
-//! says how far each projection is and why it is not further, `generations` shows the builds of a read model and goes
+//! says how far each projection is and why it is not further, `doctor` says in words what is wrong and what to do, `resume` lets one that halted try again, `generations` shows the builds of a read model and goes
 //! over to another, `verify` compares documents with a fresh fold of history, and `read-model` shows documents as they
 //! are and were. A service flattens it into its own commands, and gives it the
 //! [`Projector`](factum_projections::Projector) that it runs anyway:
@@ -42,7 +42,7 @@
 //!
 //! Results go to stdout, as text or with `--json` as JSON; progress and errors go to stderr. The exit code is 0 where
 //! everything that was asked was done, 1 where something was not, clap's 2 for wrong usage, and 3 where `verify` has
-//! compared everything and something differs.
+//! compared everything and something differs, or `doctor` has looked and not all is well.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::await_holding_lock))]
 
@@ -51,16 +51,20 @@ mod args_read_model;
 mod at;
 mod command;
 mod console;
+mod doctor;
 mod generations;
 mod read_model;
 mod replay;
 mod report;
+mod resume;
 mod status;
 #[cfg(test)]
 mod tests;
 mod verify;
 
-pub use args::{GenerationsAction, GenerationsArgs, OpsCommand, ReplayArgs, StatusArgs, VerifyArgs};
+pub use args::{
+    DoctorArgs, GenerationsAction, GenerationsArgs, OpsCommand, ReplayArgs, ResumeArgs, StatusArgs, VerifyArgs,
+};
 pub use args_read_model::{DiffArgs, GetArgs, ListArgs, ReadModelAction, ReadModelArgs, ReadModelOf};
 pub use at::parse_at;
 pub use report::one_line;

@@ -1,7 +1,9 @@
+mod doctor;
 mod read_model;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use factum::{Append, Condition, Event, EventStore, Metadata, Recorded, RoundTrip, StreamId, encode};
 use factum_memory::MemoryStore;
@@ -158,7 +160,7 @@ async fn a_failed_replay_is_told_and_fails_the_command_while_others_go_on() {
 #[tokio::test]
 async fn status_says_how_far_each_projection_is_and_why_it_is_not_further() {
     let projector = projector(&[LampEvent::Lit, LampEvent::Broken]).await;
-    let command = |json| OpsCommand::Status(StatusArgs { json });
+    let command = |json| OpsCommand::Status(StatusArgs { watch: None, over: Duration::ZERO, json });
     let before = run(&projector, command(true)).await.json();
     assert_eq!(before["head"], 2);
     assert_eq!(before["projections"][1]["state"], "new");

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use factum::{
-    Batch, Checkpoint, CommitError, Cursor, EventStore, Failure, GenerationInfo, LogId, LogPage, Mark, PageLimit,
-    Position, Projected, ProjectedError, ProjectionName, ReadLog, ReadModelError,
+    Batch, Checkpoint, CommitError, Cursor, EventStore, Failure, GenerationInfo, GenerationState, LogId, LogPage, Mark,
+    PageLimit, Position, Projected, ProjectedError, ProjectionName, ReadLog, ReadModelError,
 };
 use futures_util::future;
 
@@ -31,6 +32,8 @@ pub(crate) struct Driven {
 struct Known {
     reached: Cursor,
     trouble: Option<Trouble>,
+    /// The event that could not be taken the last time, and how often it was tried.
+    failed: Option<(LogId, Position, u32)>,
 }
 
 /// What keeps a projection from going on.
@@ -44,6 +47,14 @@ pub(crate) enum Trouble {
     Diverged(Box<Diverged>),
     /// Its last step failed and is tried again.
     Failing(String),
+}
+
+/// What a store keeps of why a projection stands still.
+pub(crate) enum Kept {
+    /// It keeps no generations, and so nothing that others could see.
+    Nowhere,
+    None,
+    Failure(Box<Failure>),
 }
 
 /// How far each log is driven.
@@ -106,6 +117,21 @@ impl Driven {
         self.known().trouble = trouble;
     }
 
+    /// Forgets what held it up, so that the next step is one like any other.
+    pub(crate) fn try_again(&self) {
+        let mut known = self.known();
+        (known.trouble, known.failed) = (None, None);
+    }
+
+    /// Counts that an event could not be taken, and says how often that was.
+    fn failed_at(&self, log: LogId, position: Position) -> u32 {
+        let mut known = self.known();
+        let before = known.failed.filter(|(in_log, at, _)| (*in_log, *at) == (log, position));
+        let tries = before.map_or(1, |(_, _, tries)| tries.saturating_add(1));
+        known.failed = Some((log, position, tries));
+        tries
+    }
+
     /// The checkpoint of a log, as its store has it.
     pub(crate) async fn checkpoint(&self, log: LogId) -> Result<Checkpoint, ProjectorError> {
         self.projected.checkpoint(log).await.map_err(|source| self.target(source))
@@ -121,6 +147,11 @@ impl Driven {
         found.map(Some).map_err(|source| self.target(source))
     }
 
+    /// Lets its store forget why it stood still.
+    pub(crate) async fn forget_failure(&self, log: LogId) -> Result<(), ProjectorError> {
+        self.projected.report(log, None).await.map_err(|source| self.target(source))
+    }
+
     async fn look(&self, log: LogId) -> Result<Checkpoint, ProjectorError> {
         let checkpoint = self.checkpoint(log).await?;
         self.known().reached.set(log, checkpoint.position);
@@ -131,15 +162,28 @@ impl Driven {
         ProjectorError::Target { projection: self.name().clone(), source }
     }
 
-    /// What still holds it up: a halt is over when somebody else has moved the checkpoint.
+    /// What its store keeps of why the live generation of its version stands still; nothing of one that keeps no generations.
+    pub(crate) async fn kept_failure(&self) -> Result<Kept, ProjectorError> {
+        let Some(generations) = self.generations().await? else { return Ok(Kept::Nowhere) };
+        let version = self.projected.version();
+        let live = |info: &GenerationInfo| info.version == version && info.state == GenerationState::Live;
+        Ok(match generations.into_iter().find(live).and_then(|info| info.failure) {
+            Some(failure) => Kept::Failure(Box::new(failure)),
+            None => Kept::None,
+        })
+    }
+
+    /// What still holds it up: a halt is over when somebody else has moved the checkpoint, or has said in the store that it
+    /// shall be tried again.
     pub(crate) async fn held_up(&self) -> Result<Option<ProjectorError>, ProjectorError> {
         let (log, at) = match self.trouble() {
             Some(Trouble::Halted(failure, at)) => (failure.log, at),
             Some(Trouble::Newer { log, at, .. }) => (log, at),
             _ => return Ok(None),
         };
-        if self.look(log).await? != at {
-            self.set_trouble(None);
+        let halted = matches!(self.trouble(), Some(Trouble::Halted(..)));
+        if self.look(log).await? != at || (halted && matches!(self.kept_failure().await?, Kept::None)) {
+            self.try_again();
         }
         Ok(self.trouble().and_then(|trouble| self.error(trouble)))
     }
@@ -215,19 +259,20 @@ impl Driven {
         let batch = Batch { store: store.id(), log, from: at, to, events };
         let ahead =
             async { if end { None } else { Some(self.read(store, log, to.position, state.page_events).await) } };
+        let began = Instant::now();
         // Polled first, so that the store reads while the page is folded.
         let (ahead, applied) = future::join(ahead, self.projected.apply(batch)).await;
         if let Err(error) = applied {
-            return self.refused(log, error).await;
+            return self.refused(log, error, options).await;
         }
         let at = Checkpoint { position: to.position, stands_on: Some((store.id(), to.event)), epoch: at.epoch };
         (state.at, state.looked, state.empty_pages) = (Some(at), None, 0);
         // A page that could not be read beforehand is read again when it is needed.
         state.ahead = ahead.and_then(Result::ok).map(|page| (to.position, page));
         self.known().reached.set(log, to.position);
-        self.count(count);
+        self.count(log, to.position, count, began.elapsed());
         if !state.cleared {
-            self.projected.report(log, None).await.map_err(|source| self.target(source))?;
+            self.forget_failure(log).await?;
             state.cleared = true;
         }
         Ok(Step { reached: to.position, events: count, end })
@@ -245,27 +290,36 @@ impl Driven {
         page.map_err(|source| ProjectorError::Events { projection: self.name().clone(), source })
     }
 
-    /// That the checkpoint stands on an event of this store.
-    async fn check_ground(&self, store: &dyn EventStore, log: LogId, at: Checkpoint) -> Result<(), ProjectorError> {
-        let Some((expected_store, expected)) = at.stands_on else { return Ok(()) };
+    /// What a checkpoint stands on that this store does not hold.
+    pub(crate) async fn diverged(
+        &self,
+        store: &dyn EventStore,
+        log: LogId,
+        at: Checkpoint,
+    ) -> Result<Option<Box<Diverged>>, ProjectorError> {
+        let Some((expected_store, expected)) = at.stands_on else { return Ok(None) };
         let diverged = ground(store, log, at.position, expected_store, expected).await;
         let found = diverged.map_err(|source| ProjectorError::Events { projection: self.name().clone(), source })?;
-        let Some(found) = found else { return Ok(()) };
-        let diverged = Box::new(Diverged {
-            projection: self.name().clone(),
-            log,
-            position: at.position,
-            expected_store,
-            expected,
-            store: store.id(),
-            found: found.0,
-        });
+        Ok(found.map(|(found,)| {
+            let (projection, position, store) = (self.name().clone(), at.position, store.id());
+            Box::new(Diverged { projection, log, position, expected_store, expected, store, found })
+        }))
+    }
+
+    /// That the checkpoint stands on an event of this store.
+    async fn check_ground(&self, store: &dyn EventStore, log: LogId, at: Checkpoint) -> Result<(), ProjectorError> {
+        let Some(diverged) = self.diverged(store, log, at).await? else { return Ok(()) };
         self.set_trouble(Some(Trouble::Diverged(diverged.clone())));
         tracing::error!(projection = %self.name(), %log, position = %at.position, "diverged");
         Err(ProjectorError::Diverged(diverged))
     }
 
-    async fn refused(&self, log: LogId, error: ProjectedError) -> Result<Step, ProjectorError> {
+    async fn refused(
+        &self,
+        log: LogId,
+        error: ProjectedError,
+        options: &ProjectorOptions,
+    ) -> Result<Step, ProjectorError> {
         match error {
             // Somebody else has moved on: the next step begins at the checkpoint that they left.
             ProjectedError::Commit(CommitError::Stale { .. } | CommitError::Superseded { .. })
@@ -274,7 +328,16 @@ impl Driven {
                     .increment(1);
                 Err(self.target(error))
             }
-            ProjectedError::Halted(failure) => {
+            ProjectedError::Halted(failure) if self.failed_at(failure.log, failure.position) < options.tries => {
+                Err(self.target(ProjectedError::Halted(failure)))
+            }
+            ProjectedError::Halted(mut failure) => {
+                if let Ok(Kept::Failure(kept)) = self.kept_failure().await
+                    && (kept.log, kept.position) == (failure.log, failure.position)
+                {
+                    // It stands still since then, whoever tried again meanwhile.
+                    failure.since = kept.since;
+                }
                 tracing::error!(projection = %self.name(), log = %failure.log, position = %failure.position,
                     stream = %failure.stream, event_type = %failure.event_type, "halted");
                 let reported = self.projected.report(log, Some((*failure).clone())).await;
@@ -295,12 +358,6 @@ impl Driven {
             }
             other => Err(self.target(other)),
         }
-    }
-
-    fn count(&self, events: usize) {
-        metrics::counter!("factum_projection_events_total", "projection" => self.name().to_string())
-            .increment(events as u64);
-        metrics::counter!("factum_projection_commits_total", "projection" => self.name().to_string()).increment(1);
     }
 }
 

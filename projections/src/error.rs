@@ -137,6 +137,8 @@ impl ProjectorError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Events { source, .. } => source.is_transient(),
+            // One that was tried often enough is halted.
+            Self::Target { source: ProjectedError::Halted(_), .. } => true,
             Self::Target { source, .. } => fault_of(source).is_some_and(Fault::is_transient),
             _ => false,
         }

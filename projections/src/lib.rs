@@ -11,10 +11,12 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::await_holding_lock))]
 
 mod ahead;
+mod doctor;
 mod documents;
 mod drive;
 mod error;
 mod fold;
+mod gauges;
 mod generations;
 mod json;
 mod options;
@@ -26,12 +28,14 @@ mod read_json;
 mod rebuild;
 mod replay;
 mod replay_generations;
+mod resume;
 mod run;
 mod status;
 mod travel;
 mod turns;
 mod verify;
 
+pub use doctor::Diagnosis;
 pub use error::{Diverged, DocumentError, ProjectorError, ReplayError, UnknownProjection};
 pub use generations::GenerationsError;
 pub use json::{FieldDifference, Json};
@@ -42,5 +46,6 @@ pub use projector::{ProjectionResult, Projector};
 pub use read::ReadModel;
 pub use read_json::JsonReadModel;
 pub use replay::{ReplayOptions, ReplayProgress, ReplayReport};
+pub use resume::Resumed;
 pub use status::{BuildingStatus, ProjectionState, ProjectionStatus};
 pub use verify::{Difference, DifferenceKind, VerifyError, VerifyOptions, VerifyProgress, VerifyReport};

@@ -20,6 +20,7 @@ pub struct ProjectorOptions {
     pub(crate) poll: Duration,
     pub(crate) backoff: (Duration, Duration),
     pub(crate) attempts: u32,
+    pub(crate) tries: u32,
     pub(crate) timer: Arc<dyn Timer>,
 }
 
@@ -32,6 +33,7 @@ impl ProjectorOptions {
             poll: Duration::from_secs(1),
             backoff: (Duration::from_millis(20), Duration::from_secs(10)),
             attempts: 6,
+            tries: 3,
             timer: system_timer(),
         }
     }
@@ -51,7 +53,8 @@ impl ProjectorOptions {
         self
     }
 
-    /// How long a failed step is waited for before it is tried again: doubling from the first to the second.
+    /// How long a failed step is waited for before it is tried again: doubling from the first to the second, and each time
+    /// drawn from the upper half, so that many workers which failed together do not come back together.
     #[must_use]
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.backoff = (first, longest.max(first));
@@ -62,6 +65,14 @@ impl ProjectorOptions {
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts.max(1);
+        self
+    }
+
+    /// How often an event that cannot be taken is tried before its projection halts (at least once; 3 by default). A
+    /// projection of documents is pure, and fails each time; one that writes elsewhere may have met what passes.
+    #[must_use]
+    pub fn tries_per_event(mut self, tries: u32) -> Self {
+        self.tries = tries.max(1);
         self
     }
 
@@ -82,12 +93,29 @@ impl ProjectorOptions {
 
     pub(crate) fn wait_before(&self, attempt: u32) -> Duration {
         let (first, longest) = self.backoff;
-        first.saturating_mul(2u32.saturating_pow(attempt)).min(longest)
+        let full = first.saturating_mul(2u32.saturating_pow(attempt)).min(longest);
+        full.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 }
 
 impl Default for ProjectorOptions {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest_and_are_drawn_from_the_upper_half() {
+        let options = ProjectorOptions::new().backoff(Duration::from_millis(10), Duration::from_millis(100));
+        for (attempt, full) in [(0, 10), (1, 20), (2, 40), (3, 80), (4, 100), (40, 100)] {
+            let full = Duration::from_millis(full);
+            let waits: Vec<_> = (0..100).map(|_| options.wait_before(attempt)).collect();
+            assert!(waits.iter().all(|wait| (full / 2..=full).contains(wait)), "{attempt}: {waits:?}");
+            assert!(waits.iter().any(|wait| *wait != waits[0]), "workers that failed together come back together");
+        }
     }
 }

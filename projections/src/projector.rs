@@ -172,15 +172,6 @@ impl Projector {
             }),
         }
     }
-
-    /// Lets a projection that halted, or met an event from newer code, try again where it stands.
-    ///
-    /// # Errors
-    /// [`ProjectorError::Unknown`] where there is no such projection.
-    pub fn resume(&self, name: &str) -> Result<(), ProjectorError> {
-        self.inner.find::<ProjectorError>(name)?.set_trouble(None);
-        Ok(())
-    }
 }
 
 impl Inner {

@@ -16,7 +16,8 @@ impl Projector {
     ///
     /// Each catches up in pages and then lives on the store's wake-ups, with a slow poll behind. They are independent:
     /// one that is halted, slow or cannot be written holds nobody else back. A halted one goes on by itself when its
-    /// checkpoint is moved by somebody else (a replay, a newer deployment), or after [`resume`](Projector::resume).
+    /// checkpoint is moved by somebody else (a replay, a newer deployment), or after [`resume`](Projector::resume), in
+    /// whichever process that was said.
     ///
     /// # Errors
     /// [`ProjectorError::Setup`]. A projection whose store was closed has that as its result.
@@ -68,7 +69,19 @@ impl Projector {
         let mut wakeups = inner.store.wakeups();
         let mut attempt = 0;
         while !*stop.borrow() {
-            let pause = match inner.turn(driven, &stop).await {
+            let turn = inner.turn(driven, &stop).await;
+            match &turn {
+                Err(
+                    ProjectorError::Halted { .. } | ProjectorError::NeedsNewerCode { .. } | ProjectorError::Diverged(_),
+                )
+                | Ok(()) => {}
+                Err(error) => driven.set_trouble(Some(Trouble::Failing(error.to_string()))),
+            }
+            // That nobody could be told how it went is no reason to stop.
+            if let Err(error) = inner.gauge(driven).await {
+                tracing::debug!(projection = %driven.name(), %error, "the gauges could not be set");
+            }
+            let pause = match turn {
                 Ok(()) => {
                     attempt = 0;
                     inner.options.poll
@@ -76,9 +89,6 @@ impl Projector {
                 Err(error) if error.is_closed() => return Err(error),
                 Err(ProjectorError::Halted { .. } | ProjectorError::NeedsNewerCode { .. }) => inner.options.poll,
                 Err(error) => {
-                    if !matches!(error, ProjectorError::Diverged(_)) {
-                        driven.set_trouble(Some(Trouble::Failing(error.to_string())));
-                    }
                     tracing::warn!(projection = %driven.name(), %error, attempt, "a step failed and is tried again");
                     let wait = inner.options.wait_before(attempt);
                     attempt = attempt.saturating_add(1);
@@ -119,14 +129,6 @@ impl Inner {
                 }
             }
             logs = going_on;
-        }
-        self.gauge(driven).await
-    }
-
-    async fn gauge(&self, driven: &Driven) -> Result<(), ProjectorError> {
-        let head = self.head(driven).await?;
-        if let Some(lag) = self.lag(&head, &driven.reached()) {
-            metrics::gauge!("factum_projection_lag_events", "projection" => driven.name().to_string()).set(lag as f64);
         }
         Ok(())
     }

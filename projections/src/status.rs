@@ -1,15 +1,17 @@
 //! How far each projection is, and why it is not further.
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use factum::{
     Checkpoint, Cursor, Failure, Generation, GenerationInfo, GenerationState, PageLimit, Position, ProjectionName,
-    ReadLog,
+    ReadLog, RecordedEvent,
 };
 use serde::Serialize;
 
 use crate::drive::{Driven, Trouble};
-use crate::error::ProjectorError;
+use crate::error::{Diverged, ProjectorError};
 use crate::projector::{Inner, Projector};
 
 /// What a projection is doing.
@@ -29,6 +31,20 @@ pub enum ProjectionState {
     Diverged,
     /// Its last step failed and is tried again.
     Failing,
+}
+
+impl ProjectionState {
+    /// Its name for machines.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Live => "live",
+            Self::Halted => "halted",
+            Self::NeedsNewerCode => "needs-newer-code",
+            Self::Diverged => "diverged",
+            Self::Failing => "failing",
+        }
+    }
 }
 
 impl fmt::Display for ProjectionState {
@@ -56,7 +72,8 @@ pub struct BuildingStatus {
 }
 
 /// How far a projection is, and why it is not further.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ProjectionStatus {
     /// The projection.
     pub name: ProjectionName,
@@ -68,6 +85,12 @@ pub struct ProjectionStatus {
     pub checkpoint: Cursor,
     /// How many events of the store lie past the checkpoint, its own and others; `None` where the store cannot say.
     pub lag: Option<u64>,
+    /// How old the oldest of its own events is that it has not yet taken, in seconds, by the clock of this process; 0 where
+    /// it has taken all of them. `None` where none was found among very many of others.
+    pub lag_seconds: Option<f64>,
+    /// How many events of the store it has passed in a second, its own and others; `None` where it was looked at once, or
+    /// its generation was exchanged in between. See [`Projector::status_over`].
+    pub rate: Option<f64>,
     /// What it is doing.
     pub state: ProjectionState,
     /// The event that it failed on.
@@ -114,6 +137,25 @@ impl Projector {
         Ok(all)
     }
 
+    /// [`status`](Projector::status) from two looks with this time between, which says how fast each projection goes. Where
+    /// none of them has anything left to take, it is looked once.
+    ///
+    /// # Errors
+    /// [`ProjectorError`] where a store cannot be read.
+    pub async fn status_over(&self, time: Duration) -> Result<Vec<ProjectionStatus>, ProjectorError> {
+        let (before, begun) = (self.status().await?, Instant::now());
+        if before.iter().all(|status| status.lag == Some(0)) {
+            return Ok(before);
+        }
+        self.inner.options.timer.sleep(time).await;
+        let mut after = self.status().await?;
+        let seconds = begun.elapsed().as_secs_f64();
+        for (after, before) in after.iter_mut().zip(&before) {
+            after.rate = self.inner.rate(before, after, seconds);
+        }
+        Ok(after)
+    }
+
     /// [`status`](Projector::status) of one projection.
     ///
     /// # Errors
@@ -133,13 +175,15 @@ impl Projector {
 }
 
 impl Inner {
-    async fn status(&self, driven: &Driven) -> Result<ProjectionStatus, ProjectorError> {
+    pub(crate) async fn status(&self, driven: &Driven) -> Result<ProjectionStatus, ProjectorError> {
         let mut status = ProjectionStatus {
             name: driven.name().clone(),
             version: driven.projected.version().0,
             generation: None,
             checkpoint: Cursor::start(),
             lag: None,
+            lag_seconds: None,
+            rate: None,
             state: ProjectionState::Live,
             failure: None,
             trouble: None,
@@ -154,14 +198,25 @@ impl Inner {
                 }
             }
         }
-        status.lag = self.lag(&self.head(driven).await?, &status.checkpoint);
+        let head = self.head(driven).await?;
+        status.lag = self.lag(&head, &status.checkpoint);
+        let next = self.next_events(driven, &status.checkpoint, &head).await?;
+        status.lag_seconds = next.oldest();
         // A failure that the checkpoint has passed is over: another process, of newer code, has taken that event.
-        status.failure = status.failure.filter(|failure| failure.position > status.checkpoint.get(failure.log));
+        status.failure = status.failure.filter(|failure| !failure.is_over_at(status.checkpoint.get(failure.log)));
         if let Some(failure) = &status.failure {
             (status.state, status.trouble) = (ProjectionState::Halted, Some(failure.to_string()));
         }
         let trouble = match driven.trouble() {
-            None if status.state == ProjectionState::Live => self.newer(driven, &status.checkpoint).await?,
+            // A halt that its store no longer knows of is over: somebody has resumed it.
+            Some(Trouble::Halted(..)) if status.generation.is_some() && status.failure.is_none() => None,
+            known => known,
+        };
+        let trouble = match trouble {
+            None if status.state == ProjectionState::Live => match self.off_ground(driven, &status.checkpoint).await? {
+                Some(diverged) => Some(Trouble::Diverged(diverged)),
+                None => next.newer(driven, &status.checkpoint),
+            },
             known => known,
         };
         if let Some(trouble) = trouble {
@@ -170,21 +225,58 @@ impl Inner {
         Ok(status)
     }
 
-    /// What no process may have met yet, or another one has: that the next event needs newer code than this.
-    async fn newer(&self, driven: &Driven, reached: &Cursor) -> Result<Option<Trouble>, ProjectorError> {
-        for log in self.store.logs() {
-            let at = Checkpoint { position: reached.get(log), ..Checkpoint::default() };
-            let filter = driven.projected.filter().clone();
-            let next = ReadLog::after(log, at.position).filter(filter).limit(PageLimit::events(1));
-            let next = self.store.read_log(next).await;
-            let next = next.map_err(|source| ProjectorError::Events { projection: driven.name().clone(), source })?;
-            if let Some(event) = next.events.first().filter(|event| driven.projected.is_too_new(event)) {
-                let (position, schema_version) = (event.position, event.schema_version);
-                let event_type = event.event_type.to_string();
-                return Ok(Some(Trouble::Newer { log, position, event_type, schema_version, at }));
+    /// What the checkpoint of a projection stands on that the store does not hold: no process may have met it yet.
+    async fn off_ground(&self, driven: &Driven, reached: &Cursor) -> Result<Option<Box<Diverged>>, ProjectorError> {
+        for (log, _) in reached.positions() {
+            let at = driven.checkpoint(log).await?;
+            if let Some(diverged) = driven.diverged(&*self.store, log, at).await? {
+                return Ok(Some(diverged));
             }
         }
         Ok(None)
+    }
+
+    /// The next event of each log that a projection takes, where there is one.
+    pub(crate) async fn next_events(
+        &self,
+        driven: &Driven,
+        reached: &Cursor,
+        head: &Cursor,
+    ) -> Result<NextEvents, ProjectorError> {
+        let mut next = NextEvents::default();
+        for log in self.store.logs() {
+            let mut after = reached.get(log);
+            for look in 0.. {
+                if after >= head.get(log) {
+                    break;
+                }
+                let read = ReadLog::after(log, after).filter(driven.projected.filter().clone());
+                let page = self.store.read_log(read.limit(PageLimit::events(1))).await;
+                let page =
+                    page.map_err(|source| ProjectorError::Events { projection: driven.name().clone(), source })?;
+                let found = !page.events.is_empty();
+                next.events.extend(page.events);
+                match page.reached {
+                    Some(mark) if !found && !page.end && mark.position > after => after = mark.position,
+                    _ => break,
+                }
+                if look == LOOKS {
+                    next.unknown = true;
+                    break;
+                }
+            }
+        }
+        Ok(next)
+    }
+
+    /// How fast it went between two looks, in events of the store.
+    pub(crate) fn rate(&self, before: &ProjectionStatus, after: &ProjectionStatus, seconds: f64) -> Option<f64> {
+        let (from, to) = (before.generation, after.generation);
+        // One that is made between the looks begins at the start.
+        if (from.is_some() && from != to) || seconds <= 0.0 {
+            return None;
+        }
+        self.lag(&after.checkpoint, &before.checkpoint).map(|events| events as f64 / seconds)
     }
 
     /// How many events lie between a checkpoint and the head, where positions count events.
@@ -195,8 +287,36 @@ impl Inner {
     }
 }
 
+/// How many pages of others' events are looked through for one that a projection takes.
+const LOOKS: u32 = 64;
+
+/// The next event of each log that a projection takes.
+#[derive(Default)]
+pub(crate) struct NextEvents {
+    events: Vec<RecordedEvent>,
+    /// Whether one may lie further on than was looked.
+    unknown: bool,
+}
+
+impl NextEvents {
+    /// How old the oldest is, in seconds, rounded to milliseconds.
+    pub(crate) fn oldest(&self) -> Option<f64> {
+        let age = |event: &RecordedEvent| (Utc::now() - event.recorded_at).num_milliseconds().max(0) as f64 / 1e3;
+        let oldest = self.events.iter().map(age).reduce(f64::max);
+        oldest.or((!self.unknown).then_some(0.0))
+    }
+
+    /// That one of them needs newer code than this: no process may have met it yet, or another one has.
+    fn newer(&self, driven: &Driven, reached: &Cursor) -> Option<Trouble> {
+        let event = self.events.iter().find(|event| driven.projected.is_too_new(event))?;
+        let at = Checkpoint { position: reached.get(event.log), ..Checkpoint::default() };
+        let (log, position, schema_version) = (event.log, event.position, event.schema_version);
+        Some(Trouble::Newer { log, position, event_type: event.event_type.to_string(), schema_version, at })
+    }
+}
+
 impl Trouble {
-    fn state(&self) -> ProjectionState {
+    pub(crate) fn state(&self) -> ProjectionState {
         match self {
             Self::Halted(..) => ProjectionState::Halted,
             Self::Newer { .. } => ProjectionState::NeedsNewerCode,

@@ -181,7 +181,8 @@ async fn a_halted_projection_goes_on_when_it_is_resumed() {
     assert!(soon(projector.catch_up_one("fragile")).await.is_err());
     bank.mended.store(true, Ordering::SeqCst);
     assert!(soon(projector.catch_up_one("fragile")).await.is_err(), "it tried again though nobody said so");
-    projector.resume("fragile").unwrap();
+    let resumed = projector.resume("fragile").await.unwrap();
+    assert_eq!(resumed.failures.len(), 1);
     soon(projector.catch_up_one("fragile")).await.unwrap();
     assert_eq!(projector.status_of("fragile").await.unwrap().state, ProjectionState::Live);
 }

@@ -63,7 +63,9 @@ impl Build {
     }
 
     pub(crate) fn failure(&self) -> Option<&Failure> {
-        self.shards.values().find_map(|shard| shard.failure.as_ref())
+        let failed =
+            |shard: &ShardState| shard.failure.as_ref().is_some_and(|it| !it.is_over_at(shard.checkpoint.position));
+        self.shards.values().find(|shard| failed(shard)).and_then(|shard| shard.failure.as_ref())
     }
 
     pub(crate) fn checkpoint(&self, shard: &Shard) -> Checkpoint {

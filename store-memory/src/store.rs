@@ -5,9 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use factum::{
-    Append, AppendError, Appended, Bell, Capabilities, CloseError, Cursor, EventStore, Fault, Key, Limits, LogId,
-    LogPage, Position, ReadError, ReadLog, ReadStream, RecordedEvent, Remembered, SnapshotStore, StoreId, StreamPage,
-    Wakeups, to_micros,
+    Append, AppendError, Appended, Bell, Capabilities, CloseError, Cursor, EventStore, Fault, Finding, Key, Limits,
+    LogId, LogPage, MeasuredAppend, Position, ReadError, ReadLog, ReadStream, RecordedEvent, Remembered, SnapshotStore,
+    StoreId, StreamPage, Wakeups, to_micros,
 };
 
 use crate::append::Events;
@@ -87,8 +87,12 @@ fn ignore_poison<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
 impl EventStore for MemoryStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.check(&self.options.limits)?;
-        let now = self.now();
-        let appended = self.lock(&self.events).map_err(AppendError::NotDone)?.append(append, now)?;
+        let (now, measured) = (self.now(), MeasuredAppend::begin(&append));
+        let answer = match self.lock(&self.events) {
+            Ok(mut events) => events.append(append, now),
+            Err(closed) => Err(AppendError::NotDone(closed)),
+        };
+        let appended = measured.end(answer)?;
         if let (false, Some(bell)) = (appended.already, ignore_poison(&self.bell).as_ref()) {
             bell.ring();
         }
@@ -138,6 +142,10 @@ impl EventStore for MemoryStore {
 
     fn snapshots(&self) -> Option<&dyn SnapshotStore> {
         Some(self)
+    }
+
+    async fn diagnose(&self) -> Result<Vec<Finding>, Fault> {
+        self.lock(&self.events).map(|_| Vec::new())
     }
 
     async fn close(&self) -> Result<(), CloseError> {

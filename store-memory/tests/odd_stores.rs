@@ -97,6 +97,10 @@ impl EventStore for Odd {
         self.store.snapshots()
     }
 
+    async fn diagnose(&self) -> Result<Vec<factum::Finding>, Fault> {
+        EventStore::diagnose(&self.store).await
+    }
+
     async fn close(&self) -> Result<(), CloseError> {
         self.store.close().await
     }

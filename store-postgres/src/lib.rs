@@ -16,6 +16,7 @@ mod columns;
 mod commit;
 mod copy;
 mod db;
+mod diagnose;
 mod driven;
 mod error;
 mod forget;

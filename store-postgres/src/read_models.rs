@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 use factum::{
-    Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, Epoch, Failure, Fault, Found, Generation,
-    GenerationInfo, GenerationState, Lease, LeaseError, LeaseHolder, ListDocuments, NewGeneration, ProjectionName,
-    ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard, Switch, SwitchError, TakeLease, Tenant,
+    Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, Epoch, Failure, Fault, Finding, Found,
+    Generation, GenerationInfo, GenerationState, Lease, LeaseError, LeaseHolder, ListDocuments, NewGeneration,
+    ProjectionName, ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard, Switch, SwitchError, TakeLease,
+    Tenant,
 };
 use tokio::runtime::Handle;
 
@@ -97,6 +98,10 @@ impl ReadModelStore for PostgresStore {
 
     async fn next_tenant(&self, target: &ReadTarget, after: &Tenant) -> Result<Option<Tenant>, ReadModelError> {
         read::next_tenant(&self.db, target, after).await
+    }
+
+    async fn diagnose(&self) -> Result<Vec<Finding>, Fault> {
+        self.diagnose_read_models().await
     }
 
     async fn history(&self, history: &ReadHistory) -> Result<Vec<Vec<Document>>, ReadModelError> {

@@ -187,7 +187,8 @@ async fn hold_checkpoints(db: &Db, conn: &mut PgConnection, of: [i64; 2]) -> Res
             reached.cursor.set(log, position);
         }
         last = Some((generation, log));
-        reached.failure = reached.failure.take().or(read::failure(row, 3)?);
+        reached.failure =
+            reached.failure.take().or(read::failure(row, 3)?.filter(|failure| !failure.is_over_at(position)));
     }
     Ok(reached)
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use factum::{
-    Append, AppendError, Appended, Capabilities, CloseError, Cursor, EventStore, Fault, FaultKind, Key, Limits, LogId,
-    LogPage, Position, ReadError, ReadLog, ReadStream, RecordedEvent, Remembered, SnapshotStore, StoreId, StreamPage,
-    Wakeups,
+    Append, AppendError, Appended, Capabilities, CloseError, Cursor, EventStore, Fault, FaultKind, Finding, Key,
+    Limits, LogId, LogPage, MeasuredAppend, Position, ReadError, ReadLog, ReadStream, RecordedEvent, Remembered,
+    SnapshotStore, StoreId, StreamPage, Wakeups,
 };
 use sqlx::Connection;
 
@@ -32,7 +32,7 @@ pub struct PostgresStore {
     pub(crate) limits: Limits,
     pub(crate) retention: KeyRetention,
     pub(crate) append_in_timeout: Duration,
-    read_only: bool,
+    pub(crate) read_only: bool,
     pub(crate) writer: Writer,
     pub(crate) sweeper: Sweeper,
     wake: Wake,
@@ -120,7 +120,8 @@ impl PostgresStore {
 impl EventStore for PostgresStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         self.check_append(&append)?;
-        self.writer.append(append).await
+        let measured = MeasuredAppend::begin(&append);
+        measured.end(self.writer.append(append).await)
     }
 
     async fn outcome(&self, key: &Key) -> Result<Option<Remembered>, ReadError> {
@@ -165,6 +166,10 @@ impl EventStore for PostgresStore {
 
     fn snapshots(&self) -> Option<&dyn SnapshotStore> {
         Some(self)
+    }
+
+    async fn diagnose(&self) -> Result<Vec<Finding>, Fault> {
+        self.diagnose_events().await
     }
 
     async fn close(&self) -> Result<(), CloseError> {

@@ -28,6 +28,7 @@
 mod append;
 mod backup;
 mod condition;
+mod diagnose;
 mod error;
 mod gate;
 mod inside;

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use factum::{
-    Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, Epoch, Failure, Found, Generation,
-    GenerationInfo, GenerationState, Lease, LeaseError, LeaseHolder, ListDocuments, NewGeneration, ProjectionName,
-    ReadHistory, ReadModelError, ReadModelStore, Shard, Switch, SwitchError, TakeLease, Tenant,
+    Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, Epoch, Failure, Fault, Finding, Found,
+    Generation, GenerationInfo, GenerationState, Lease, LeaseError, LeaseHolder, ListDocuments, NewGeneration,
+    ProjectionName, ReadHistory, ReadModelError, ReadModelStore, Shard, Switch, SwitchError, TakeLease, Tenant,
 };
 
 use crate::store::SqliteStore;
@@ -102,6 +102,10 @@ impl ReadModelStore for SqliteStore {
     async fn next_tenant(&self, target: &factum::ReadTarget, after: &Tenant) -> Result<Option<Tenant>, ReadModelError> {
         let (target, after) = (target.clone(), after.clone());
         self.readers.read(move |conn| read::next_tenant(conn, &target, &after)).await
+    }
+
+    async fn diagnose(&self) -> Result<Vec<Finding>, Fault> {
+        self.look().await
     }
 
     async fn history(&self, history: &ReadHistory) -> Result<Vec<Vec<Document>>, ReadModelError> {

@@ -108,13 +108,13 @@ fn check_place(file: &Path, read_only: bool) -> Result<bool, OpenError> {
     }
 }
 
-fn beside(file: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(file: &Path, suffix: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
 }
 
-fn size(file: &Path) -> u64 {
+pub(crate) fn size(file: &Path) -> u64 {
     std::fs::metadata(file).map_or(0, |found| found.len())
 }
 

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use chrono::Utc;
 use factum::{
-    Append, AppendError, Appended, Bell, Capabilities, CloseError, Cursor, EventStore, Key, Limits, LogId, LogPage,
-    Position, ReadError, ReadLog, ReadStream, RecordedEvent, Remembered, SnapshotStore, StoreId, StreamPage, Wakeups,
+    Append, AppendError, Appended, Bell, Capabilities, CloseError, Cursor, EventStore, Fault, Finding, Key, Limits,
+    LogId, LogPage, MeasuredAppend, Position, ReadError, ReadLog, ReadStream, RecordedEvent, Remembered, SnapshotStore,
+    StoreId, StreamPage, Wakeups,
 };
 
 use crate::append::{self, oldest};
@@ -95,8 +96,10 @@ impl SqliteStore {
 impl EventStore for SqliteStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.check(&self.limits)?;
-        let retention = self.retention;
-        self.writer.submit(append::size(&append), move |inside| append::append(inside, &append, retention)).await
+        let size = append::size(&append);
+        let (retention, measured) = (self.retention, MeasuredAppend::begin(&append));
+        let answer = self.writer.submit(size, move |inside| append::append(inside, &append, retention));
+        measured.end(answer.await)
     }
 
     async fn outcome(&self, key: &Key) -> Result<Option<Remembered>, ReadError> {
@@ -151,6 +154,10 @@ impl EventStore for SqliteStore {
 
     fn snapshots(&self) -> Option<&dyn SnapshotStore> {
         Some(self)
+    }
+
+    async fn diagnose(&self) -> Result<Vec<Finding>, Fault> {
+        self.look().await
     }
 
     async fn close(&self) -> Result<(), CloseError> {

@@ -170,6 +170,18 @@ pub(crate) async fn a_failure_is_reported_and_taken_back(fixture: &Fixture) {
     assert_eq!(info(&store, live).await.failure, None, "a failure was not taken back");
 }
 
+/// Whoever passes an event need not know that others have failed on it.
+pub(crate) async fn a_failure_is_over_once_its_event_was_taken(fixture: &Fixture) {
+    let Some((store, live)) = live(fixture).await else { return };
+    let shard = shard(live);
+    let event = failure().position.get();
+    store.report(&shard, Epoch(0), Some(failure())).await.must("reporting a failure");
+    store.commit(step(&shard, 0, event - 1)).await.must("committing what precedes the failure");
+    assert_eq!(info(&store, live).await.failure, Some(failure()), "a failure was over before its event was taken");
+    store.commit(step(&shard, event - 1, event)).await.must("committing the event of the failure");
+    assert_eq!(info(&store, live).await.failure, None, "a failure was told after its event had been taken");
+}
+
 pub(crate) async fn one_commit_writes_many_documents(fixture: &Fixture) {
     let Some((store, live)) = live(fixture).await else { return };
     let mut commit = step(&shard(live), 0, 5_000);

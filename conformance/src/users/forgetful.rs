@@ -87,6 +87,10 @@ impl EventStore for Forgetful {
         self.store.snapshots()
     }
 
+    async fn diagnose(&self) -> Result<Vec<factum::Finding>, Fault> {
+        self.store.diagnose().await
+    }
+
     async fn close(&self) -> Result<(), CloseError> {
         self.store.close().await
     }

@@ -171,6 +171,8 @@ ways! {
     /// A stale commit leaves a shard behind.
     StaleMakesAShard,
     ForgetsReports,
+    /// Tells a failure after its event was taken.
+    KeepsFailures,
     ReportsInAnyEpoch,
     // Read models: leases.
     TakesWhatIsHeld,
@@ -187,6 +189,9 @@ ways! {
     NeverReleases,
     ReleasesWhatIsLost,
     ListsLeasesBackward,
+    /// Finds a problem where there is none.
+    FindsAProblem,
+    FindsAProblemOfReadModels,
     // Read models: generations.
     /// Tells the checkpoint of a shard that has none as if it had one.
     BeginsElsewhere,

@@ -141,7 +141,11 @@ impl ReadModelStore for Broken {
     }
 
     async fn generations(&self, projection: &ProjectionName) -> Result<Vec<GenerationInfo>, ReadModelError> {
-        self.inner.generations(projection).await
+        let mut all = self.inner.generations(projection).await?;
+        if self.how == How::KeepsFailures {
+            all.iter_mut().for_each(|info| info.failure = self.reported.lock().unwrap().clone());
+        }
+        Ok(all)
     }
 
     async fn projections(&self) -> Result<Vec<ProjectionName>, ReadModelError> {
@@ -247,7 +251,9 @@ impl ReadModelStore for Broken {
             How::ReportsInAnyEpoch => self.inner.checkpoint(&shard).await.unwrap_or_default().epoch,
             _ => expected,
         };
-        self.inner.report(&shard, expected, failure).await
+        self.inner.report(&shard, expected, failure.clone()).await?;
+        *self.reported.lock().unwrap() = failure;
+        Ok(())
     }
 
     async fn get(&self, target: &ReadTarget, keys: &[DocumentKey]) -> Result<Found, ReadModelError> {
@@ -303,6 +309,14 @@ impl ReadModelStore for Broken {
             _ => {}
         }
         Ok(page)
+    }
+
+    async fn diagnose(&self) -> Result<Vec<factum::Finding>, factum::Fault> {
+        let mut found = ReadModelStore::diagnose(&*self.inner).await?;
+        if self.how == How::FindsAProblemOfReadModels {
+            found.push(factum::Finding::new(factum::Severity::Problem, "made-up", "nothing works"));
+        }
+        Ok(found)
     }
 
     async fn history(&self, read: &ReadHistory) -> Result<Vec<Vec<Document>>, ReadModelError> {

@@ -21,6 +21,7 @@ pub(crate) struct Broken {
     pub(crate) how: How,
     pub(crate) calls: AtomicU64,
     pub(crate) switched: AtomicBool,
+    pub(crate) reported: Mutex<Option<factum::Failure>>,
     bell: Mutex<Option<Bell>>,
     silent: Bell,
     closed: AtomicBool,
@@ -42,6 +43,7 @@ fn over(how: How, inner: Arc<MemoryStore>, logs: u32) -> Fixture {
         how,
         calls: AtomicU64::new(0),
         switched: AtomicBool::new(false),
+        reported: Mutex::default(),
         bell: Mutex::new(Some(Bell::new())),
         silent: Bell::new(),
         closed: AtomicBool::new(false),
@@ -153,6 +155,15 @@ impl EventStore for Broken {
 
     fn snapshots(&self) -> Option<&dyn SnapshotStore> {
         Some(self)
+    }
+
+    async fn diagnose(&self) -> Result<Vec<factum::Finding>, Fault> {
+        self.open()?;
+        let mut found = EventStore::diagnose(&*self.inner).await?;
+        if self.how == How::FindsAProblem {
+            found.push(factum::Finding::new(factum::Severity::Problem, "made-up", "nothing works"));
+        }
+        Ok(found)
     }
 
     async fn close(&self) -> Result<(), CloseError> {

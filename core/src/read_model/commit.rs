@@ -68,6 +68,9 @@ pub struct Commit {
 }
 
 /// Why a shard stands still.
+///
+/// It is over, and a store tells it no more, once the checkpoint of its shard has come to its event: somebody has taken
+/// that event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The log of the event that it failed on.
@@ -84,6 +87,13 @@ pub struct Failure {
     pub cause: String,
     /// Since when it stands still.
     pub since: DateTime<Utc>,
+}
+
+impl Failure {
+    /// Whether it is over for a shard that has come to this position.
+    pub fn is_over_at(&self, checkpoint: Position) -> bool {
+        self.position <= checkpoint
+    }
 }
 
 impl std::fmt::Display for Failure {

@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Ops(OpsCommand),
     /// Record synthetic transactions, for measuring
     Generate(GenerateArgs),
+    /// Send commands at a rate and check what is read meanwhile; exit code 1 if a read is wrong or fails
+    Load(LoadArgs),
     /// Run one command per line, in one process
     Run(RunArgs),
 }
@@ -167,6 +169,37 @@ pub(crate) struct GenerateArgs {
     /// The same seed leads to the same transactions
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoadArgs {
+    /// How many commands a second
+    #[arg(long, value_name = "R", default_value_t = 50.0, value_parser = positive)]
+    pub(crate) rate: f64,
+    /// For how long, in seconds
+    #[arg(long, value_name = "S", default_value_t = 10.0, value_parser = positive)]
+    pub(crate) seconds: f64,
+    /// On how many accounts, which it opens
+    #[arg(long, value_name = "M", default_value = "20", value_parser = accounts)]
+    pub(crate) accounts: usize,
+    /// The same seed leads to the same commands
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: Option<u64>,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.001..=1_000_000.0).contains(number));
+    number.ok_or_else(|| "write a number from 0.001 to 1000000".to_owned())
+}
+
+fn accounts(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|number| (1..=100_000).contains(number))
+        .ok_or_else(|| "write a number from 1 to 100000".to_owned())
 }
 
 #[derive(Debug, Args)]

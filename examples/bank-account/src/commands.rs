@@ -14,6 +14,7 @@ use crate::bank::{Access, Bank};
 use crate::cli::Command;
 use crate::error::BankError;
 use crate::import::import;
+use crate::load::load;
 
 pub(crate) use account::print_event;
 pub(crate) use balances::{Top, balances, print as print_balances};
@@ -24,7 +25,7 @@ impl Command {
     pub(crate) fn access(&self) -> Access {
         match self {
             Self::Import(_) | Self::Open(_) | Self::Deposit(_) | Self::Withdraw(_) | Self::Close(_) => Access::Create,
-            Self::Generate(_) | Self::Run(_) => Access::Create,
+            Self::Generate(_) | Self::Load(_) | Self::Run(_) => Access::Create,
             Self::Account(_) | Self::History(_) | Self::Balances(_) | Self::Turnover(_) | Self::Ops(_) => {
                 Access::Existing
             }
@@ -45,6 +46,7 @@ impl Command {
             Self::Turnover(args) => turnover::turnover(bank, args, out).await?,
             Self::Ops(command) => return Ok(command.run(bank.projector()).await),
             Self::Generate(args) => generate::generate(bank, args, out).await?,
+            Self::Load(args) => return load(bank, args, out).await,
             Self::Run(args) => return Err(BankError::RunInRun { file: args.file.clone() }),
         }
         Ok(ExitCode::SUCCESS)

@@ -6,6 +6,8 @@
 //! bank-account account 2378 --as-of 1993-06-30     an account as it was
 //! bank-account balances --top 5                    from the read model, brought up to the head first
 //! bank-account replay balances                     the read model anew, while the old one serves
+//! bank-account load --rate 100 --seconds 10        commands at a rate, and every read checked
+//! bank-account doctor                              why something does not move, and what to do
 //! bank-account --store postgres://teller@localhost/bank import ledger.csv.gz
 //! bank-account --help                              all commands
 //! ```
@@ -17,15 +19,15 @@
 //! - `bank.rs`: a store, the accounts in it, the read models beside them; memory, SQLite or Postgres by one line.
 //! - `import.rs`: a ledger of any length through `Repository::execute_with`, many accounts in flight, each row under the
 //!   bank's own transaction id as key, so that an import that was killed is run again and books nothing twice.
-//! - `commands/`: one file for each command of the command line. Those for operators (`replay`, `status`, `generations`, `verify`,
-//!   `read-model`) come
-//!   from `factum-ops`.
+//! - `commands/`: one file for each command of the command line. Those for operators (`replay`, `status`, `doctor`, `resume`,
+//!   `generations`, `verify`, `read-model`) come from `factum-ops`.
+//! - `load.rs`: commands at a rate, on accounts of its own, and reads that are judged: each must be exactly what was true.
 //! - `demo.rs`: the story that is told without a command.
 //!
 //! # Exit codes
 //!
-//! 0: done. 1: refused, not found, or failed, with one line on stderr that says what to do. 2: wrong usage. 3: `verify` found a difference. 130: an
-//! import was interrupted.
+//! 0: done. 1: refused, not found, or failed, with one line on stderr that says what to do. 2: wrong usage. 3: `verify` found a difference, or
+//! `doctor` that not all is well. 130: an import was interrupted.
 
 mod account;
 mod bank;
@@ -36,6 +38,7 @@ mod demo;
 mod error;
 mod import;
 mod ledger;
+mod load;
 mod money;
 mod read_models;
 mod store_url;

@@ -97,6 +97,10 @@ impl EventStore for Faulty {
         self.inner.snapshots()
     }
 
+    async fn diagnose(&self) -> Result<Vec<factum::Finding>, Fault> {
+        EventStore::diagnose(&*self.inner).await
+    }
+
     async fn close(&self) -> Result<(), CloseError> {
         self.inner.close().await
     }

@@ -4,6 +4,8 @@ use super::Table;
 use crate::how::How;
 
 pub(crate) const EVENTS: Table = &[
+    (How::FindsAProblem, &["diagnosis::a_store_that_is_well_finds_no_problem"]),
+    (How::FindsAProblemOfReadModels, &["diagnosis::a_store_that_is_well_finds_no_problem"]),
     (
         How::LosesAppends,
         &[

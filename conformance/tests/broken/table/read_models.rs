@@ -50,6 +50,7 @@ pub(crate) const READ_MODELS: Table = &[
             "generations::what_has_diverged_may_be_replaced_from_behind",
         ],
     ),
+    (How::KeepsFailures, &["commits::a_failure_is_over_once_its_event_was_taken"]),
     (How::ReportsInAnyEpoch, &["commits::a_failure_is_reported_and_taken_back"]),
     (How::TakesWhatIsHeld, &["leases::of_racing_takers_one_wins", "leases::a_lease_is_taken_over_as_it_was_seen_only"]),
     (How::TakesWhatMoved, &["leases::a_lease_is_taken_over_as_it_was_seen_only"]),

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use factum::{
-    Append, AppendError, Appended, Capabilities, CloseError, Cursor, EventStore, Key, Limits, LogId, LogPage, Position,
-    ReadError, ReadLog, ReadStream, RecordedEvent, Remembered, SnapshotStore, StoreId, StreamPage, Wakeups,
+    Append, AppendError, Appended, Capabilities, CloseError, Cursor, EventStore, Fault, Key, Limits, LogId, LogPage,
+    Position, ReadError, ReadLog, ReadStream, RecordedEvent, Remembered, SnapshotStore, StoreId, StreamPage, Wakeups,
 };
 
 /// Appends what the rival wants right before the first append that somebody else makes, and is `inner` otherwise.
@@ -72,6 +72,10 @@ impl EventStore for RivalStore {
 
     fn snapshots(&self) -> Option<&dyn SnapshotStore> {
         self.inner.snapshots()
+    }
+
+    async fn diagnose(&self) -> Result<Vec<factum::Finding>, Fault> {
+        self.inner.diagnose().await
     }
 
     async fn close(&self) -> Result<(), CloseError> {
