@@ -67,6 +67,10 @@ fn line(status: &ProjectionStatus, width: usize, out: &mut (dyn Write + Send)) -
         or_none(status.rate.map(|rate| format!("{rate:.0}"))),
         status.state,
     )?;
+    if let Some(owner) = &status.owner {
+        let since = owner.since.format("%Y-%m-%d %H:%M:%S UTC");
+        writeln!(out, "{:<width$}  run by {} since {since}", "", owner.holder)?;
+    }
     if let Some(trouble) = &status.trouble {
         writeln!(out, "{:<width$}  {trouble}", "")?;
     }
@@ -76,9 +80,10 @@ fn line(status: &ProjectionStatus, width: usize, out: &mut (dyn Write + Send)) -
     }
     if let Some(building) = &status.building {
         let failed = building.failure.as_ref().map_or_else(String::new, |failure| format!(", which {failure}"));
+        let by = building.owner.as_ref().map_or_else(String::new, |owner| format!(", by {}", owner.holder));
         writeln!(
             out,
-            "{:<width$}  a replay builds generation {}, now at {}{failed}",
+            "{:<width$}  a replay builds generation {}, now at {}{failed}{by}",
             "", building.generation, building.checkpoint
         )?;
     }

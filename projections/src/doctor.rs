@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use factum::{Fault, Finding, GenerationState, Severity};
+use factum::{Fault, Finding, GenerationState, Holder, Severity};
 use serde::Serialize;
 
 use crate::drive::Driven;
 use crate::error::ProjectorError;
 use crate::projector::Projector;
-use crate::status::{ProjectionState, ProjectionStatus};
+use crate::status::{Owner, ProjectionState, ProjectionStatus};
 
 /// How long lies between two looks at what should move.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -64,8 +64,9 @@ impl Projector {
             |now: &[ProjectionStatus]| first.iter().zip(now).any(|((_, first), now)| is_waited_for(first, now));
         while stands(&now) && begun.elapsed() < time {
             self.inner.options.timer.sleep(LOOK_EVERY.min(time)).await;
+            let Ok(leases) = self.inner.read_models.leases().await else { break };
             for ((driven, first), now) in first.iter().zip(&mut now) {
-                if let Ok(status) = self.inner.status(driven).await {
+                if let Ok(status) = self.inner.status(driven, &leases).await {
                     *now = status;
                     now.rate = self.inner.rate(first, now, begun.elapsed().as_secs_f64());
                 }
@@ -81,8 +82,10 @@ impl Projector {
 
     async fn look(&self, findings: &mut Vec<Finding>) -> Vec<(&Driven, ProjectionStatus)> {
         let mut all = Vec::new();
+        // Where they cannot be read, so can no status.
+        let leases = self.inner.read_models.leases().await.unwrap_or_default();
         for driven in &self.inner.driven {
-            match self.inner.status(driven).await {
+            match self.inner.status(driven, &leases).await {
                 Ok(status) => all.push((&**driven, status)),
                 Err(error) => {
                     let what = format!("how far {} is cannot be read", driven.name());
@@ -222,14 +225,38 @@ fn lagging(first: &ProjectionStatus, now: &ProjectionStatus, watched: Duration) 
         return Some(Finding::new(Severity::Note, "catching-up", format!("{name} is {behind}, and catches up{left}")));
     }
     let what = format!("{name} is {behind}, and does not move");
-    let why = format!(
-        "its checkpoint stayed at {} for {:.1} s: nobody runs it, or nobody gets on",
-        now.checkpoint,
-        watched.as_secs_f64()
-    );
-    let remedy =
-        format!("run `work {name}`, or the service that runs it; if one does, see what else is found, and its log");
-    Some(Finding::new(Severity::Problem, "not-moving", what).because(why).remedy(remedy))
+    let stood = format!("its checkpoint stayed at {} for {:.1} s", now.checkpoint, watched.as_secs_f64());
+    let (code, why, remedy) = match &now.owner {
+        None => (
+            "nobody-runs-it",
+            format!("{stood}, and nobody holds its lease"),
+            format!("run `work {name}`, or the service that runs it"),
+        ),
+        Some(owner) if moves(&first.owner, owner) => (
+            "not-moving",
+            format!("{stood}, though {} runs it: its lease was renewed meanwhile", owner.holder),
+            "see what else is found, and the log of that process".to_owned(),
+        ),
+        Some(owner) => (
+            "lease-stands-still",
+            format!(
+                "{stood}, and {} holds its lease without renewing it: it is dead, stopped or cut off",
+                owner.holder
+            ),
+            format!("another worker takes it over within seconds: if none does, run `work {name}`"),
+        ),
+    };
+    let finding = Finding::new(Severity::Problem, code, what).because(why).remedy(remedy);
+    Some(now.owner.iter().map(holder).fold(finding, Finding::holder))
+}
+
+fn moves(first: &Option<Owner>, now: &Owner) -> bool {
+    first.as_ref().is_none_or(|first| (first.counter, &first.holder) != (now.counter, &now.holder))
+}
+
+fn holder(owner: &Owner) -> Holder {
+    let note = Some(owner.note.clone()).filter(|note| !note.is_empty());
+    Holder::new(owner.holder.clone()).since(Some(owner.since)).state(note)
 }
 
 fn building(first: &ProjectionStatus, now: &ProjectionStatus, watched: Duration) -> Option<Finding> {
@@ -249,8 +276,10 @@ fn building(first: &ProjectionStatus, now: &ProjectionStatus, watched: Duration)
             building.checkpoint
         );
         let why = format!("it did not move for {:.1} s: its replay was killed, or hangs", watched.as_secs_f64());
-        return Some(Finding::new(Severity::Warning, "replay-abandoned", what).because(why).remedy(remedy));
+        let finding = Finding::new(Severity::Warning, "replay-abandoned", what).because(why).remedy(remedy);
+        return Some(building.owner.iter().map(holder).fold(finding, Finding::holder));
     }
     let what = format!("a replay builds generation {generation} of {name}, now at {}", building.checkpoint);
-    Some(Finding::new(Severity::Note, "replaying", what))
+    let finding = Finding::new(Severity::Note, "replaying", what);
+    Some(building.owner.iter().map(holder).fold(finding, Finding::holder))
 }

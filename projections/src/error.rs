@@ -122,6 +122,9 @@ pub enum ProjectorError {
         /// Why.
         source: ReadError,
     },
+    /// It could not be read who runs what.
+    #[error("the leases could not be read: {0}")]
+    Leases(#[from] ReadModelError),
     /// The read model could not be read or written.
     #[error("{projection} could not be written: {source}")]
     Target {

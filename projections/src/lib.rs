@@ -47,5 +47,5 @@ pub use read::ReadModel;
 pub use read_json::JsonReadModel;
 pub use replay::{ReplayOptions, ReplayProgress, ReplayReport};
 pub use resume::Resumed;
-pub use status::{BuildingStatus, ProjectionState, ProjectionStatus};
+pub use status::{BuildingStatus, Owner, ProjectionState, ProjectionStatus};
 pub use verify::{Difference, DifferenceKind, VerifyError, VerifyOptions, VerifyProgress, VerifyReport};

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use factum::{
-    Checkpoint, Cursor, Failure, Generation, GenerationInfo, GenerationState, PageLimit, Position, ProjectionName,
-    ReadLog, RecordedEvent,
+    Checkpoint, Cursor, Failure, Generation, GenerationInfo, GenerationState, Lease, LeaseName, PageLimit, Position,
+    ProjectionName, ReadLog, RecordedEvent,
 };
 use serde::Serialize;
 
@@ -60,8 +60,31 @@ impl fmt::Display for ProjectionState {
     }
 }
 
+/// Who holds the lease of a piece of work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Owner {
+    /// Who it is: a host, a process and something random.
+    pub holder: String,
+    /// Since when, by the clock of the store.
+    pub since: DateTime<Utc>,
+    /// How often it has taken and renewed the lease: where this stands still, it does nothing.
+    pub counter: u64,
+    /// What it says beside.
+    pub note: String,
+}
+
+impl Owner {
+    fn of(leases: &[Lease], name: &LeaseName) -> Option<Self> {
+        let lease = leases.iter().find(|lease| lease.name == *name)?;
+        let (holder, note) = (lease.holder.to_string(), lease.note.clone());
+        Some(Self { holder, since: lease.since, counter: lease.counter, note })
+    }
+}
+
 /// A generation that a replay builds beside the live one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct BuildingStatus {
     /// Its number.
     pub generation: Generation,
@@ -69,6 +92,8 @@ pub struct BuildingStatus {
     pub checkpoint: Cursor,
     /// Why the replay stopped, if it failed.
     pub failure: Option<Failure>,
+    /// Who builds it.
+    pub owner: Option<Owner>,
 }
 
 /// How far a projection is, and why it is not further.
@@ -97,6 +122,8 @@ pub struct ProjectionStatus {
     pub failure: Option<Failure>,
     /// What keeps it from going on, in words, where something does.
     pub trouble: Option<String>,
+    /// Who runs it, where somebody holds its lease.
+    pub owner: Option<Owner>,
     /// The generation that a replay builds, if one does or did.
     pub building: Option<BuildingStatus>,
 }
@@ -115,7 +142,7 @@ impl ProjectionStatus {
                 }
                 GenerationState::Building => {
                     let (generation, checkpoint, failure) = (info.generation, info.checkpoint, info.failure);
-                    self.building = Some(BuildingStatus { generation, checkpoint, failure });
+                    self.building = Some(BuildingStatus { generation, checkpoint, failure, owner: None });
                 }
                 GenerationState::Retired => {}
             }
@@ -131,8 +158,9 @@ impl Projector {
     pub async fn status(&self) -> Result<Vec<ProjectionStatus>, ProjectorError> {
         self.inner.check_setup()?;
         let mut all = Vec::with_capacity(self.inner.driven.len());
+        let leases = self.inner.read_models.leases().await?;
         for driven in &self.inner.driven {
-            all.push(self.inner.status(driven).await?);
+            all.push(self.inner.status(driven, &leases).await?);
         }
         Ok(all)
     }
@@ -162,7 +190,8 @@ impl Projector {
     /// [`ProjectorError`].
     pub async fn status_of(&self, name: &str) -> Result<ProjectionStatus, ProjectorError> {
         let driven = self.inner.find::<ProjectorError>(name)?;
-        self.inner.status(driven).await
+        let leases = self.inner.read_models.leases().await?;
+        self.inner.status(driven, &leases).await
     }
 
     /// The position of the last event of each log.
@@ -175,7 +204,7 @@ impl Projector {
 }
 
 impl Inner {
-    pub(crate) async fn status(&self, driven: &Driven) -> Result<ProjectionStatus, ProjectorError> {
+    pub(crate) async fn status(&self, driven: &Driven, leases: &[Lease]) -> Result<ProjectionStatus, ProjectorError> {
         let mut status = ProjectionStatus {
             name: driven.name().clone(),
             version: driven.projected.version().0,
@@ -187,11 +216,18 @@ impl Inner {
             state: ProjectionState::Live,
             failure: None,
             trouble: None,
+            owner: Owner::of(leases, &LeaseName::projection(driven.name(), driven.projected.version())),
             building: None,
         };
         // The head is read after the checkpoint: an event that comes in between counts as lag, never less than none.
         match driven.generations().await? {
-            Some(generations) => status.take(generations),
+            Some(generations) => {
+                status.take(generations);
+                if let Some(building) = &mut status.building {
+                    let name = LeaseName::replay(driven.name(), driven.projected.version());
+                    building.owner = Owner::of(leases, &name);
+                }
+            }
             None => {
                 for log in self.store.logs() {
                     status.checkpoint.set(log, driven.checkpoint(log).await?.position);

@@ -52,8 +52,8 @@ fn what_nobody_brings_further_is_named(bank: &Bank) {
     bank.run(&["close", "7"]).success();
     let (answer, codes) = doctor(bank);
     // It takes no closing: nothing is left for the other one.
-    assert_eq!((answer.code, codes), (Some(3), vec!["not-moving".to_owned()]), "{answer:?}");
-    let found = finding(&answer, "not-moving");
+    assert_eq!((answer.code, codes), (Some(3), vec!["nobody-runs-it".to_owned()]), "{answer:?}");
+    let found = finding(&answer, "nobody-runs-it");
     assert!(found["what"].as_str().unwrap().contains("balances is 1 events behind"), "{found}");
     let status = bank.run(&["status"]).success().out;
     let row: Vec<_> = status.lines().find(|line| line.starts_with("balances")).unwrap().split_whitespace().collect();

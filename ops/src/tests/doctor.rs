@@ -62,7 +62,7 @@ async fn what_nobody_runs_is_told() {
     factum::ReadModelStore::build(&*store, &new).await.unwrap();
     let ran = run(&projector, doctor(true)).await;
     assert!(matches!(ran.result, Err(OpsError::NotWell)));
-    assert_eq!(codes(&ran), ["not-moving", "replay-abandoned"]);
+    assert_eq!(codes(&ran), ["nobody-runs-it", "replay-abandoned"]);
     let text = run(&projector, doctor(false)).await.out;
     assert!(text.contains("lamps is 1 events behind") && text.contains("run `work lamps`"), "{text}");
     assert!(text.contains("`generations lamps drop 2`"), "{text}");
@@ -94,4 +94,41 @@ async fn what_was_halted_is_resumed_by_name() {
     let text = run(&projector, resume("fragile", false)).await.out;
     assert!(text.starts_with("fragile was halted at position 1") && text.contains("within its poll"), "{text}");
     assert!(run(&projector, resume("lanterns", false)).await.result.unwrap_err().to_string().contains("lanterns"));
+}
+
+/// Whether a holder does anything is told by its counter, never by a clock.
+#[tokio::test]
+async fn who_holds_the_lease_of_what_does_not_move_is_told_and_whether_it_does_anything() {
+    use factum::{LeaseHolder, LeaseName, ProjectionName, ProjectionVersion, ReadModelStore as _, TakeLease};
+    let store = Arc::new(MemoryStore::new());
+    let projector = Projector::new(store.clone(), store.clone()).with(Lamps);
+    let event = encode(&LampEvent::Lit, Metadata::new(), RoundTrip::Checked).unwrap();
+    projector.catch_up().await.unwrap();
+    store.append(Append::to(StreamId::new("lamp-hall").unwrap(), Condition::Any, vec![event])).await.unwrap();
+    let (name, holder) = (ProjectionName::new("lamps").unwrap(), LeaseHolder::here());
+    let take = TakeLease::free(LeaseName::projection(&name, ProjectionVersion(1)), holder.clone());
+    store.take_lease(&take).await.unwrap();
+    let status =
+        run(&projector, OpsCommand::Status(StatusArgs { watch: None, over: Duration::ZERO, json: false })).await;
+    assert!(status.out.contains(&format!("run by {holder} since 2")), "{}", status.out);
+
+    let ran = run(&projector, doctor(true)).await;
+    assert_eq!(codes(&ran), ["lease-stands-still"]);
+    let found = &ran.json()["findings"][0];
+    assert_eq!(found["holders"][0]["id"], holder.as_str());
+    assert!(found["why"].as_str().unwrap().contains("without renewing it"), "{found}");
+
+    let renewing = async {
+        loop {
+            store.renew_leases(&holder).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    let watch = OpsCommand::Doctor(DoctorArgs { watch: Duration::from_millis(50), json: true });
+    let ran = tokio::select! {
+        ran = run(&projector, watch) => ran,
+        () = renewing => unreachable!(),
+    };
+    assert_eq!(codes(&ran), ["not-moving"]);
+    assert!(ran.json()["findings"][0]["why"].as_str().unwrap().contains("was renewed meanwhile"));
 }

@@ -7,7 +7,7 @@ WITH tables (purpose, name, privileges) AS (VALUES
   ('append', 'snapshots', 'INSERT UPDATE DELETE'),
   ('project', 'generations', 'SELECT INSERT UPDATE'), ('project', 'checkpoints', 'SELECT INSERT UPDATE DELETE'),
   ('project', 'documents', 'SELECT INSERT UPDATE DELETE'), ('project', 'kept', 'SELECT INSERT DELETE'),
-  ('project', 'projected_tables', 'SELECT INSERT DELETE')
+  ('project', 'projected_tables', 'SELECT INSERT DELETE'), ('project', 'leases', 'SELECT INSERT UPDATE DELETE')
 ), functions (purpose, name) AS (VALUES
   ('read', 'walk_tags_forward'), ('read', 'walk_tags_backward'),
   ('append', 'append_one'), ('append', 'append_group'), ('append', 'judge'), ('append', 'find_match'),
