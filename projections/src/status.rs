@@ -335,9 +335,9 @@ pub(crate) struct NextEvents {
 }
 
 impl NextEvents {
-    /// How old the oldest is, in seconds, rounded to milliseconds.
+    /// How old the oldest is, in seconds, rounded to milliseconds: at least one, so that 0 says that there is none.
     pub(crate) fn oldest(&self) -> Option<f64> {
-        let age = |event: &RecordedEvent| (Utc::now() - event.recorded_at).num_milliseconds().max(0) as f64 / 1e3;
+        let age = |event: &RecordedEvent| (Utc::now() - event.recorded_at).num_milliseconds().max(1) as f64 / 1e3;
         let oldest = self.events.iter().map(age).reduce(f64::max);
         oldest.or((!self.unknown).then_some(0.0))
     }
