@@ -234,9 +234,10 @@ async fn follow<R: Request>(db: Db, first: R, mut claims: mpsc::Receiver<oneshot
     let mut reading: Option<Reading<Brought<R>>> = None;
     let (mut next, mut together, mut came) = (Some(first), 1, 0);
     loop {
-        // When half of what came last is used: more is never held than two statements bring, however large the events are.
+        // As soon as no more is held than came last: the server is not left waiting, and more is never held than two statements
+        // bring, however large the events are.
         if reading.is_none()
-            && pages.len() <= came / 2
+            && pages.len() <= came
             && let Some(read) = next.take()
         {
             reading = Some(Box::pin(bring(db.clone(), read, together)));
