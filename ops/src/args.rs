@@ -1,5 +1,6 @@
 //! What can be asked on the command line.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -10,6 +11,8 @@ use crate::args_read_model::ReadModelArgs;
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 #[non_exhaustive]
 pub enum OpsCommand {
+    /// Keep read models current until it is told to end (SIGTERM, SIGINT), sharing the work with others that run
+    Work(WorkArgs),
     /// Build read models anew from history, while the old ones serve, and switch
     Replay(ReplayArgs),
     /// Show how far each projection is, and why it is not further
@@ -24,6 +27,20 @@ pub enum OpsCommand {
     Verify(VerifyArgs),
     /// Show documents of a read model, as they are or were
     ReadModel(ReadModelArgs),
+}
+
+/// What `work` takes.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct WorkArgs {
+    /// The projections to keep current [default: all]
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Answer GET /live and /ready here, such as 127.0.0.1:8080; port 0 takes any
+    #[arg(long, value_name = "ADDR")]
+    pub health: Option<SocketAddr>,
+    /// Ready only while no projection lags by more than N events
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub lag: u64,
 }
 
 /// What `replay` takes.
@@ -163,6 +180,16 @@ mod tests {
         assert_eq!(parse(&["replay", "a", "b", "--json"]), Ok(OpsCommand::Replay(named)));
         let all = ReplayArgs { names: Vec::new(), all: true, json: false };
         assert_eq!(parse(&["replay", "--all"]), Ok(OpsCommand::Replay(all)));
+    }
+
+    #[test]
+    fn work_takes_projections_and_where_to_be_asked_for_its_health() {
+        let all = WorkArgs { names: Vec::new(), health: None, lag: 10_000 };
+        assert_eq!(parse(&["work"]), Ok(OpsCommand::Work(all)));
+        let health = Some(SocketAddr::from(([127, 0, 0, 1], 80)));
+        let one = WorkArgs { names: vec!["a".to_owned()], health, lag: 0 };
+        assert_eq!(parse(&["work", "a", "--health", "127.0.0.1:80", "--lag", "0"]), Ok(OpsCommand::Work(one)));
+        assert_eq!(parse(&["work", "--health", "80"]), Err(2));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::report::one_line;
 use crate::resume::resume;
 use crate::status::status;
 use crate::verify::verify;
+use crate::work::work;
 
 /// Why a command did not do what was asked.
 #[derive(Debug, Error)]
@@ -41,6 +42,12 @@ pub(crate) enum OpsError {
     Read(#[from] factum::ReadError),
     #[error("{failed} of {asked} projections were not replayed")]
     NotReplayed { failed: usize, asked: usize },
+    #[error("the health of the worker cannot be asked for at {address}: {source}")]
+    Health { address: std::net::SocketAddr, source: io::Error },
+    #[error("signals cannot be heard: {0}")]
+    Signals(io::Error),
+    #[error("{failed} of {asked} projections did not end well")]
+    NotEnded { failed: usize, asked: usize },
     #[error("the output could not be written: {0}")]
     Output(#[from] io::Error),
     #[error("the output could not be encoded: {0}")]
@@ -106,6 +113,7 @@ impl OpsCommand {
         out: &mut (dyn Write + Send),
     ) -> Result<(), OpsError> {
         match self {
+            Self::Work(args) => work(args, projector, console).await,
             Self::Replay(args) => replay(args, projector, console, out).await,
             Self::Status(args) => status(args, projector, out).await,
             Self::Doctor(args) => doctor(args, projector, out).await,

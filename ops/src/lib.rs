@@ -1,6 +1,6 @@
 //! The command line that a service mounts in its own binary, with its own projections.
 //!
-//! [`OpsCommand`] is a set of clap subcommands: `replay` builds read models anew while the old ones serve, `status`
+//! [`OpsCommand`] is a set of clap subcommands: `work` keeps read models current in a process of its own, `replay` builds read models anew while the old ones serve, `status`
 //! says how far each projection is and why it is not further, `doctor` says in words what is wrong and what to do, `resume` lets one that halted try again, `generations` shows the builds of a read model and goes
 //! over to another, `verify` compares documents with a fresh fold of history, and `read-model` shows documents as they
 //! are and were. A service flattens it into its own commands, and gives it the
@@ -61,9 +61,12 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod work;
+mod work_health;
 
 pub use args::{
     DoctorArgs, GenerationsAction, GenerationsArgs, OpsCommand, ReplayArgs, ResumeArgs, StatusArgs, VerifyArgs,
+    WorkArgs,
 };
 pub use args_read_model::{DiffArgs, GetArgs, ListArgs, ReadModelAction, ReadModelArgs, ReadModelOf};
 pub use at::parse_at;

@@ -1,17 +1,20 @@
 //! One projection and how far it is driven: whoever needs it further drives it, one page at a time.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use factum::{
-    Batch, Checkpoint, CommitError, Cursor, EventStore, Failure, GenerationInfo, GenerationState, LogId, LogPage, Mark,
-    PageLimit, Position, Projected, ProjectedError, ProjectionName, ReadLog, ReadModelError,
+    Batch, Checkpoint, CommitError, Cursor, Epoch, EventStore, Failure, GenerationInfo, GenerationState, LeaseName,
+    LogId, LogPage, Mark, PageLimit, Position, Projected, ProjectedError, ProjectionName, ReadLog, ReadModelError,
 };
 use futures_util::future;
 
 use crate::documents::Rebuilt;
 use crate::error::{Diverged, ProjectorError};
+pub(crate) use crate::ground::ground;
+use crate::lease::Taking;
 use crate::options::ProjectorOptions;
 
 /// How many pages without a match are passed before the checkpoint is moved over them.
@@ -20,6 +23,10 @@ const EMPTY_PAGES: u32 = 64;
 /// A projection that a projector drives.
 pub(crate) struct Driven {
     pub(crate) projected: Arc<dyn Projected>,
+    /// Under which it is driven.
+    pub(crate) lease: LeaseName,
+    /// How many callers are waiting for it.
+    pub(crate) waiting: AtomicUsize,
     /// The same, where it keeps documents.
     pub(crate) documents: Option<Arc<dyn Rebuilt>>,
     /// Whoever holds this may drive.
@@ -29,11 +36,17 @@ pub(crate) struct Driven {
 
 /// What is known of a projection without asking its store.
 #[derive(Debug, Default)]
-struct Known {
-    reached: Cursor,
+pub(crate) struct Known {
+    pub(crate) reached: Cursor,
     trouble: Option<Trouble>,
     /// The event that could not be taken the last time, and how often it was tried.
     failed: Option<(LogId, Position, u32)>,
+    /// In which epoch the ground of a log was looked at last.
+    pub(crate) ground: HashMap<LogId, Epoch>,
+    /// When somebody who waits looked last where it is.
+    looked: Option<Instant>,
+    /// Who else drives it, in words, as far as anybody who waits has seen.
+    holder: Option<String>,
 }
 
 /// What keeps a projection from going on.
@@ -60,7 +73,22 @@ pub(crate) enum Kept {
 /// How far each log is driven.
 #[derive(Debug, Default)]
 pub(crate) struct Drive {
+    /// Under which taking of the lease: what was known under another is forgotten.
+    under: Taking,
     logs: HashMap<LogId, LogDrive>,
+}
+
+impl Drive {
+    fn take_under(&mut self, taking: Taking) {
+        if self.under != taking {
+            *self = Self { under: taking, logs: HashMap::new() };
+        }
+    }
+
+    /// Forgets every page and checkpoint.
+    pub(crate) fn drop_all(&mut self) {
+        self.logs.clear();
+    }
 }
 
 #[derive(Debug, Default)]
@@ -88,14 +116,16 @@ pub(crate) struct Step {
 
 impl Driven {
     pub(crate) fn new(projected: Arc<dyn Projected>, documents: Option<Arc<dyn Rebuilt>>) -> Self {
-        Self { projected, documents, drive: tokio::sync::Mutex::default(), known: Mutex::default() }
+        let lease = LeaseName::projection(projected.name(), projected.version());
+        let (drive, known, waiting) = (tokio::sync::Mutex::default(), Mutex::default(), AtomicUsize::new(0));
+        Self { projected, lease, waiting, documents, drive, known }
     }
 
     pub(crate) fn name(&self) -> &ProjectionName {
         self.projected.name()
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+    pub(crate) fn known(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -113,6 +143,25 @@ impl Driven {
         self.known().trouble.clone()
     }
 
+    /// Who else drives it, as far as anybody who waits has seen.
+    pub(crate) fn holder(&self) -> Option<String> {
+        self.known().holder.clone()
+    }
+
+    pub(crate) fn set_holder(&self, holder: Option<String>) {
+        self.known().holder = holder;
+    }
+
+    pub(crate) fn is_too_old(&self) -> bool {
+        matches!(self.known().trouble, Some(Trouble::Newer { .. }))
+    }
+
+    /// Forgets that a step failed which somebody else takes now.
+    pub(crate) fn forgive(&self) {
+        let mut known = self.known();
+        known.trouble = known.trouble.take().filter(|trouble| !matches!(trouble, Trouble::Failing(_)));
+    }
+
     pub(crate) fn set_trouble(&self, trouble: Option<Trouble>) {
         self.known().trouble = trouble;
     }
@@ -124,7 +173,7 @@ impl Driven {
     }
 
     /// Counts that an event could not be taken, and says how often that was.
-    fn failed_at(&self, log: LogId, position: Position) -> u32 {
+    pub(crate) fn failed_at(&self, log: LogId, position: Position) -> u32 {
         let mut known = self.known();
         let before = known.failed.filter(|(in_log, at, _)| (*in_log, *at) == (log, position));
         let tries = before.map_or(1, |(_, _, tries)| tries.saturating_add(1));
@@ -152,13 +201,21 @@ impl Driven {
         self.projected.report(log, None).await.map_err(|source| self.target(source))
     }
 
-    async fn look(&self, log: LogId) -> Result<Checkpoint, ProjectorError> {
+    pub(crate) async fn look(&self, log: LogId) -> Result<Checkpoint, ProjectorError> {
         let checkpoint = self.checkpoint(log).await?;
         self.known().reached.set(log, checkpoint.position);
         Ok(checkpoint)
     }
 
-    fn target(&self, source: ProjectedError) -> ProjectorError {
+    /// Whether nobody has looked for so long; then whoever asks is to.
+    pub(crate) fn is_to_look(&self, pause: Duration) -> bool {
+        let mut known = self.known();
+        let is_to = known.looked.is_none_or(|looked| looked.elapsed() >= pause);
+        known.looked = if is_to { Some(Instant::now()) } else { known.looked };
+        is_to
+    }
+
+    pub(crate) fn target(&self, source: ProjectedError) -> ProjectorError {
         ProjectorError::Target { projection: self.name().clone(), source }
     }
 
@@ -200,14 +257,16 @@ impl Driven {
         }
     }
 
-    /// Reads a page of a log, folds and writes it.
+    /// Reads a page of a log, folds and writes it, under this taking of the lease.
     pub(crate) async fn step(
         &self,
         drive: &mut Drive,
+        taking: Taking,
         store: &dyn EventStore,
         options: &ProjectorOptions,
         log: LogId,
     ) -> Result<Step, ProjectorError> {
+        drive.take_under(taking);
         let mut state = drive.logs.remove(&log).unwrap_or_default();
         let done = self.step_log(&mut state, store, options, log).await;
         match &done {
@@ -289,90 +348,6 @@ impl Driven {
         let page = store.read_log(read).await;
         page.map_err(|source| ProjectorError::Events { projection: self.name().clone(), source })
     }
-
-    /// What a checkpoint stands on that this store does not hold.
-    pub(crate) async fn diverged(
-        &self,
-        store: &dyn EventStore,
-        log: LogId,
-        at: Checkpoint,
-    ) -> Result<Option<Box<Diverged>>, ProjectorError> {
-        let Some((expected_store, expected)) = at.stands_on else { return Ok(None) };
-        let diverged = ground(store, log, at.position, expected_store, expected).await;
-        let found = diverged.map_err(|source| ProjectorError::Events { projection: self.name().clone(), source })?;
-        Ok(found.map(|(found,)| {
-            let (projection, position, store) = (self.name().clone(), at.position, store.id());
-            Box::new(Diverged { projection, log, position, expected_store, expected, store, found })
-        }))
-    }
-
-    /// That the checkpoint stands on an event of this store.
-    async fn check_ground(&self, store: &dyn EventStore, log: LogId, at: Checkpoint) -> Result<(), ProjectorError> {
-        let Some(diverged) = self.diverged(store, log, at).await? else { return Ok(()) };
-        self.set_trouble(Some(Trouble::Diverged(diverged.clone())));
-        tracing::error!(projection = %self.name(), %log, position = %at.position, "diverged");
-        Err(ProjectorError::Diverged(diverged))
-    }
-
-    async fn refused(
-        &self,
-        log: LogId,
-        error: ProjectedError,
-        options: &ProjectorOptions,
-    ) -> Result<Step, ProjectorError> {
-        match error {
-            // Somebody else has moved on: the next step begins at the checkpoint that they left.
-            ProjectedError::Commit(CommitError::Stale { .. } | CommitError::Superseded { .. })
-            | ProjectedError::ReadModel(ReadModelError::Expired { .. }) => {
-                metrics::counter!("factum_projection_overtaken_total", "projection" => self.name().to_string())
-                    .increment(1);
-                Err(self.target(error))
-            }
-            ProjectedError::Halted(failure) if self.failed_at(failure.log, failure.position) < options.tries => {
-                Err(self.target(ProjectedError::Halted(failure)))
-            }
-            ProjectedError::Halted(mut failure) => {
-                if let Ok(Kept::Failure(kept)) = self.kept_failure().await
-                    && (kept.log, kept.position) == (failure.log, failure.position)
-                {
-                    // It stands still since then, whoever tried again meanwhile.
-                    failure.since = kept.since;
-                }
-                tracing::error!(projection = %self.name(), log = %failure.log, position = %failure.position,
-                    stream = %failure.stream, event_type = %failure.event_type, "halted");
-                let reported = self.projected.report(log, Some((*failure).clone())).await;
-                let at = self.look(log).await?;
-                self.set_trouble(Some(Trouble::Halted(failure.clone(), at)));
-                if let Err(source) = reported {
-                    tracing::warn!(projection = %self.name(), error = %source, "the halt could not be reported");
-                }
-                Err(ProjectorError::Halted { projection: self.name().clone(), failure })
-            }
-            ProjectedError::NeedsNewerCode { position, event_type, schema_version } => {
-                tracing::error!(projection = %self.name(), %log, %position, event_type, "needs newer code");
-                let at = self.look(log).await?;
-                let trouble = Trouble::Newer { log, position, event_type: event_type.clone(), schema_version, at };
-                self.set_trouble(Some(trouble));
-                let projection = self.name().clone();
-                Err(ProjectorError::NeedsNewerCode { projection, log, position, event_type, schema_version })
-            }
-            other => Err(self.target(other)),
-        }
-    }
-}
-
-/// What the store has instead of the event that a checkpoint stands on; `None` if that event is there.
-pub(crate) async fn ground(
-    store: &dyn EventStore,
-    log: LogId,
-    position: Position,
-    expected_store: factum::StoreId,
-    expected: factum::EventId,
-) -> Result<Option<(Option<factum::EventId>,)>, factum::ReadError> {
-    let found = store.read_positions(log, &[position]).await?;
-    let found = found.first().map(|event| event.id);
-    let same = found == Some(expected) && store.id() == expected_store;
-    Ok((!same).then_some((found,)))
 }
 
 /// Whether somebody else has moved the checkpoint, so that the step is to be taken again.

@@ -114,6 +114,25 @@ pub enum ProjectorError {
         /// What holds it up, where something is known to.
         trouble: Option<String>,
     },
+    /// The code of a projection panicked where that could not be told of an event: written by hand, or a part of this
+    /// library. It is tried again.
+    #[error("{projection} panicked: {message}")]
+    Panicked {
+        /// The projection.
+        projection: ProjectionName,
+        /// What the panic said.
+        message: String,
+    },
+    /// The page in hand was not finished in time when everything was told to end. Nothing of it was written, or all of it.
+    #[error("{projection} was at {checkpoint} and did not finish its page within {within:?} of being told to end")]
+    Unfinished {
+        /// The projection.
+        projection: ProjectionName,
+        /// How far it was seen.
+        checkpoint: Cursor,
+        /// How long was waited.
+        within: Duration,
+    },
     /// The events could not be read.
     #[error("{projection} could not read events: {source}")]
     Events {
@@ -148,12 +167,20 @@ impl ProjectorError {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
+        self.is_fault(FaultKind::Closed)
+    }
+
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.is_fault(FaultKind::ReadOnly)
+    }
+
+    fn is_fault(&self, kind: FaultKind) -> bool {
         let fault = match self {
             Self::Events { source: ReadError::Fault(fault), .. } => Some(fault),
             Self::Target { source, .. } => fault_of(source),
             _ => None,
         };
-        fault.is_some_and(|fault| fault.kind() == FaultKind::Closed)
+        fault.is_some_and(|fault| fault.kind() == kind)
     }
 }
 

@@ -21,11 +21,13 @@ pub struct ProjectorOptions {
     pub(crate) backoff: (Duration, Duration),
     pub(crate) attempts: u32,
     pub(crate) tries: u32,
+    pub(crate) lease_time: Duration,
+    pub(crate) stop_within: Duration,
     pub(crate) timer: Arc<dyn Timer>,
 }
 
 impl ProjectorOptions {
-    /// The defaults: pages of 256 to 4,096 events, a poll every second behind the store's wake-ups.
+    /// The defaults: pages of 256 to 4,096 events, a poll every second behind the store's wake-ups, a lease time of 3 seconds.
     pub fn new() -> Self {
         Self {
             smallest_page: 256,
@@ -34,6 +36,8 @@ impl ProjectorOptions {
             backoff: (Duration::from_millis(20), Duration::from_secs(10)),
             attempts: 6,
             tries: 3,
+            lease_time: Duration::from_secs(3),
+            stop_within: Duration::from_secs(10),
             timer: system_timer(),
         }
     }
@@ -76,6 +80,23 @@ impl ProjectorOptions {
         self
     }
 
+    /// How long a lease must have stood still, as its holder is dead or stopped, before another takes it; at least 100
+    /// milliseconds. A holder raises its leases every third of that. All who share a read model should say the same: who
+    /// says less takes from who is merely slow, which costs pages and no more.
+    #[must_use]
+    pub fn lease_time(mut self, time: Duration) -> Self {
+        self.lease_time = time.max(Duration::from_millis(100));
+        self
+    }
+
+    /// How long [`run`](crate::Projector::run) waits for the pages in hand when it is told to end. What takes longer is
+    /// dropped: nothing of it is written, or all of it.
+    #[must_use]
+    pub fn stop_within(mut self, time: Duration) -> Self {
+        self.stop_within = time;
+        self
+    }
+
     /// How to wait; a fake in tests.
     #[must_use]
     pub fn timer(mut self, timer: Arc<dyn Timer>) -> Self {
@@ -91,6 +112,7 @@ impl ProjectorOptions {
         if end { self.smallest_page } else { events.saturating_mul(2).min(self.largest_page) }
     }
 
+    /// Half of it or more, so that those who failed together do not come again together.
     pub(crate) fn wait_before(&self, attempt: u32) -> Duration {
         let (first, longest) = self.backoff;
         let full = first.saturating_mul(2u32.saturating_pow(attempt)).min(longest);

@@ -5,20 +5,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use factum::{Cursor, EventStore, LogId, Projected, ProjectionName, ReadModelStore};
-use futures_util::future::{self, Either};
+use factum::{Cursor, EventStore, Projected, ProjectionName, ReadModelStore};
+use futures_util::future;
 
 use crate::documents::{Documents, Rebuilt};
-use crate::drive::{Driven, is_overtaken};
+use crate::drive::Driven;
 use crate::error::{ProjectorError, UnknownProjection};
+use crate::lease::Leases;
 use crate::options::ProjectorOptions;
 use crate::projection::{Projection, SetupError};
 
 /// Runs projections: brings them up to the events of a store and keeps them there.
 ///
 /// It is cheap to clone. It spawns nothing: [`run`](Projector::run) is a future to be spawned or awaited, and whoever
-/// [waits](Projector::wait_for) for a projection drives it too, so that waiting works with or without a worker. Any
-/// number of projectors, in any number of processes, may run the same projections.
+/// [waits](Projector::wait_for) for a projection drives it too if nobody else does, so that waiting works with or without
+/// a worker. Any number of projectors, in any number of processes, may run the same projections: each projection, in each
+/// version of its code, is driven under a lease of the read model store, by one at a time.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -64,6 +66,7 @@ pub(crate) struct Inner {
     pub(crate) read_models: Arc<dyn ReadModelStore>,
     pub(crate) options: ProjectorOptions,
     pub(crate) driven: Vec<Arc<Driven>>,
+    pub(crate) leases: Arc<Leases>,
     /// Why a projection cannot be run; every call answers it.
     setup: Option<SetupError>,
 }
@@ -81,7 +84,8 @@ impl Projector {
     /// A projector without projections, which reads events from `store` and keeps documents in `read_models`.
     pub fn new(store: Arc<dyn EventStore>, read_models: Arc<dyn ReadModelStore>) -> Self {
         let options = ProjectorOptions::default();
-        Self { inner: Arc::new(Inner { store, read_models, options, driven: Vec::new(), setup: None }) }
+        let leases = Arc::new(Leases::new());
+        Self { inner: Arc::new(Inner { store, read_models, options, driven: Vec::new(), leases, setup: None }) }
     }
 
     /// With a projection. One that cannot be run as it is written makes every call [`SetupError`].
@@ -144,7 +148,8 @@ impl Projector {
     /// Waits until a projection has taken everything up to `cursor`, such as the cursor that an append answered: then
     /// its read model shows what was appended.
     ///
-    /// Whoever waits drives the projection, so nothing else needs to run.
+    /// Whoever waits drives the projection, so nothing else needs to run. Where another process drives it, that one is
+    /// waited for, and if it stands still for the [lease time](ProjectorOptions::lease_time), taken over from.
     ///
     /// # Errors
     /// [`ProjectorError`] at once if the projection is halted, needs newer code, has diverged, or if `cursor` lies past
@@ -160,17 +165,7 @@ impl Projector {
     /// [`ProjectorError::TimedOut`] says how far it is and what holds it up.
     pub async fn wait_for_within(&self, name: &str, cursor: &Cursor, time: Duration) -> Result<(), ProjectorError> {
         let driven = self.inner.find::<ProjectorError>(name)?;
-        let wait = std::pin::pin!(self.inner.drive_to(driven, cursor));
-        match future::select(wait, self.inner.options.timer.sleep(time)).await {
-            Either::Left((done, _)) => done,
-            Either::Right(_) => Err(ProjectorError::TimedOut {
-                projection: driven.name().clone(),
-                cursor: cursor.clone(),
-                checkpoint: driven.reached(),
-                within: time,
-                trouble: driven.trouble().map(|trouble| trouble.to_string()),
-            }),
-        }
+        self.inner.wait_within(driven, cursor, time).await
     }
 }
 
@@ -210,71 +205,9 @@ impl Inner {
         Ok(any.and_then(|any| any.downcast().ok()).ok_or_else(|| self.unknown(P::NAME))?)
     }
 
-    async fn to_head(&self, driven: &Driven) -> Result<Cursor, ProjectorError> {
-        let head = self.head(driven).await?;
-        let mut attempt = 0;
-        for log in self.store.logs() {
-            self.log_to(driven, log, &Cursor::of(log, head.get(log)), &mut attempt).await?;
-        }
-        Ok(driven.reached())
-    }
-
     pub(crate) async fn head(&self, driven: &Driven) -> Result<Cursor, ProjectorError> {
         let events = |source| ProjectorError::Events { projection: driven.name().clone(), source };
         self.store.head().await.map_err(events)
-    }
-
-    async fn drive_to(&self, driven: &Driven, cursor: &Cursor) -> Result<(), ProjectorError> {
-        let mut attempt = 0;
-        for (log, _) in cursor.positions() {
-            self.log_to(driven, log, cursor, &mut attempt).await?;
-        }
-        Ok(())
-    }
-
-    /// Drives one log until the projection is where `cursor` is in it, taking turns with everybody else who drives it.
-    async fn log_to(
-        &self,
-        driven: &Driven,
-        log: LogId,
-        cursor: &Cursor,
-        attempt: &mut u32,
-    ) -> Result<(), ProjectorError> {
-        let wanted = cursor.get(log);
-        if driven.has_reached(log, wanted) {
-            return Ok(());
-        }
-        loop {
-            let mut drive = driven.drive.lock().await;
-            if driven.has_reached(log, wanted) {
-                return Ok(());
-            }
-            if let Some(error) = driven.held_up().await? {
-                return if driven.has_reached(log, wanted) { Ok(()) } else { Err(error) };
-            }
-            match driven.step(&mut drive, &*self.store, &self.options, log).await {
-                Ok(step) if step.reached >= wanted => return Ok(()),
-                Ok(step) if step.end => {
-                    let head = self.head(driven).await?;
-                    if head.get(log) < wanted {
-                        return Err(ProjectorError::PastHead {
-                            projection: driven.name().clone(),
-                            cursor: cursor.clone(),
-                            head,
-                        });
-                    }
-                }
-                Ok(_) => *attempt = 0,
-                Err(error) if is_overtaken(&error) => {}
-                Err(error) if error.is_transient() && *attempt + 1 < self.options.attempts => {
-                    drop(drive);
-                    self.options.timer.sleep(self.options.wait_before(*attempt)).await;
-                    *attempt += 1;
-                }
-                // What precedes an event that failed was taken.
-                Err(error) => return if driven.has_reached(log, wanted) { Ok(()) } else { Err(error) },
-            }
-        }
     }
 }
 

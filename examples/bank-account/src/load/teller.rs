@@ -45,7 +45,7 @@ enum What {
 impl Plan {
     pub(super) fn draw(rng: &mut Rng, accounts: usize) -> Self {
         let (one, other, read) = (rng.usize(..accounts), rng.usize(..accounts), rng.usize(..accounts));
-        let amount = Money::minor(rng.i64(1..=100_00));
+        let amount = Money::minor(rng.i64(1..=10_000));
         let what = match rng.u8(..100) {
             0..50 => What::Deposit { to: one, amount },
             50..75 => What::Withdraw { from: one, amount },
