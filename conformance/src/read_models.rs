@@ -6,3 +6,4 @@ pub(crate) mod generations;
 pub(crate) mod history;
 pub(crate) mod kit;
 pub(crate) mod leases;
+pub(crate) mod retired;

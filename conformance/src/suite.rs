@@ -184,6 +184,17 @@ macro_rules! __every_check {
                 a_dropped_one_is_expired,
                 numbers_are_never_given_twice,
             }
+            read_models::retired {
+                what_was_replaced_is_kept_for_as_long_as_was_said,
+                what_is_kept_until_it_is_dropped_has_no_time,
+                only_what_is_retired_is_dropped_by_time,
+                what_was_retired_comes_back,
+                a_replay_does_not_build_on_what_was_reopened,
+                reopening_raises_every_epoch,
+                only_what_is_retired_is_reopened,
+                the_live_one_can_be_taken_out_of_service,
+                what_is_built_can_be_taken_out_of_service,
+            }
             read_models::history {
                 kept_versions_come_before_the_current_one,
                 a_history_begins_with_its_base,

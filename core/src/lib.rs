@@ -66,7 +66,7 @@ pub use read_model::{
     Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, DocumentRead, Epoch, Failure, Found,
     Generation, GenerationInfo, GenerationState, HistoryFrom, Lease, LeaseError, LeaseHolder, LeaseName, ListDocuments,
     NewGeneration, Positions, ProjectionName, ProjectionVersion, RaiseEpochs, ReadHistory, ReadModelError,
-    ReadModelStore, ReadTarget, Shard, Switch, SwitchError, TakeLease,
+    ReadModelStore, ReadTarget, Shard, Switch, SwitchError, TakeLease, kept_until,
 };
 pub use repository::{ExecuteError, Executed, LoadError, Loaded, Repository};
 pub use retry::Retry;

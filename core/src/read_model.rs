@@ -11,6 +11,8 @@ mod lease;
 mod packed;
 mod positions;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 pub use commit::{Checkpoint, Commit, CommitError, Epoch, Failure, Shard};
@@ -19,7 +21,7 @@ pub use document::{
 };
 pub use generation::{
     Generation, GenerationInfo, GenerationState, NewGeneration, ProjectionName, ProjectionVersion, ReadModelError,
-    Switch, SwitchError,
+    Switch, SwitchError, kept_until,
 };
 pub use lease::{Lease, LeaseError, LeaseHolder, LeaseName, RaiseEpochs, TakeLease};
 pub use positions::Positions;
@@ -61,7 +63,8 @@ pub trait ReadModelStore: Send + Sync + 'static {
 
     /// Makes one generation live in the place of another, in one transaction, if the old one is live, both are of
     /// one version, and the new one has not failed and is nowhere behind the old one. Raises every epoch of both; the
-    /// old one takes no more writes.
+    /// old one is retired: it takes no more writes, and is kept for as long as the switch says. One that is retired
+    /// can become live again, if it is nowhere behind.
     ///
     /// # Errors
     /// [`SwitchError`]; then nothing has changed.
@@ -81,6 +84,40 @@ pub trait ReadModelStore: Send + Sync + 'static {
             other => other,
         }
     }
+
+    /// Takes a generation out of service, in one transaction: whether it was live or being built, it is retired, takes
+    /// no more writes, and is kept for so long (`None`: until somebody drops it). Raises its epochs. If it was live, its
+    /// version has no live one then. One that is retired already is kept for so long from now on.
+    ///
+    /// # Errors
+    /// [`ReadModelError::Expired`] if there is no such generation.
+    async fn retire(
+        &self,
+        projection: &ProjectionName,
+        generation: Generation,
+        keep: Option<Duration>,
+    ) -> Result<(), ReadModelError>;
+
+    /// Lets a retired generation take writes again, in one transaction, so that it can catch up and be switched to. It
+    /// is kept until somebody drops or retires it. Raises its epochs: whoever held a page of it when it was retired
+    /// cannot commit that now. Of one that was reopened before the epochs are raised again, so that whoever reopened it
+    /// then is told so by its next commit.
+    ///
+    /// # Errors
+    /// [`ReadModelError::Expired`] if there is no such generation, [`ReadModelError::NotRetired`] if it is live or being
+    /// built.
+    async fn reopen(
+        &self,
+        projection: &ProjectionName,
+        generation: Generation,
+    ) -> Result<GenerationInfo, ReadModelError>;
+
+    /// Drops the retired generations of a projection, of all its versions, that are kept no longer by the clock of this
+    /// store; answers which.
+    ///
+    /// # Errors
+    /// [`ReadModelError`].
+    async fn drop_expired(&self, projection: &ProjectionName) -> Result<Vec<Generation>, ReadModelError>;
 
     /// Forgets a generation that is not live, with all its documents. Whoever reads it is told `Expired`.
     ///

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use factum::Cursor;
 
 use crate::args_read_model::ReadModelArgs;
+use crate::duration::parse_duration;
 
 /// The commands that a service mounts beside its own, with `#[command(flatten)]`.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
@@ -52,7 +54,19 @@ pub struct ReplayArgs {
     /// Replay every projection
     #[arg(long)]
     pub all: bool,
-    /// Print the result as JSON
+    /// Build up to this position only, to look at it; it does not become live
+    #[arg(long, value_name = "POSITION")]
+    pub to: Option<Cursor>,
+    /// Say what would be read and written and how long that would take, and touch nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Keep what is replaced for this long, so that page tokens of it stay good: 1h, 30m, 0, forever
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_duration)]
+    pub keep_old: Duration,
+    /// Compare each with another fold of history before it becomes live; exit code 3, and not live, if it differs
+    #[arg(long)]
+    pub verify: bool,
+    /// Print lines of JSON: how far it is, and what came of each
     #[arg(long)]
     pub json: bool,
 }
@@ -111,13 +125,16 @@ pub struct GenerationsArgs {
 pub enum GenerationsAction {
     /// Show every generation: its version, its state, and how far it is
     List,
-    /// Make one live, if it is whole and nowhere behind the live one, which is kept
+    /// Make one live, if it is whole; one that was live before takes first what came since
     Switch {
         /// Its number
         #[arg(value_name = "N")]
         generation: u64,
+        /// Keep what is replaced for this long: 1h, 30m, 0, forever
+        #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_duration)]
+        keep_old: Duration,
     },
-    /// Forget one that is not live, with everything in it
+    /// Forget one, with everything in it; the live one only if it is of another version, whose deployment is gone
     Drop {
         /// Its number
         #[arg(value_name = "N")]
@@ -136,6 +153,9 @@ pub struct VerifyArgs {
     /// Compare the documents with these keys only
     #[arg(long = "key", value_name = "K", num_args = 1..)]
     pub keys: Vec<String>,
+    /// Compare those of this generation [default: the live one]
+    #[arg(long, value_name = "N")]
+    pub generation: Option<u64>,
     /// Compare the documents of this tenant only
     #[arg(long, value_name = "TENANT")]
     pub tenant: Option<String>,
@@ -176,10 +196,26 @@ mod tests {
         assert_eq!(parse(&["replay"]), Err(2));
         assert_eq!(parse(&["replay", "--json"]), Err(2));
         assert_eq!(parse(&["replay", "--all", "balances"]), Err(2));
-        let named = ReplayArgs { names: vec!["a".to_owned(), "b".to_owned()], all: false, json: true };
+        let hour = Duration::from_secs(3_600);
+        let all = ReplayArgs {
+            names: Vec::new(),
+            all: true,
+            to: None,
+            dry_run: false,
+            keep_old: hour,
+            verify: false,
+            json: false,
+        };
+        let named = ReplayArgs { names: vec!["a".to_owned(), "b".to_owned()], all: false, json: true, ..all.clone() };
         assert_eq!(parse(&["replay", "a", "b", "--json"]), Ok(OpsCommand::Replay(named)));
-        let all = ReplayArgs { names: Vec::new(), all: true, json: false };
-        assert_eq!(parse(&["replay", "--all"]), Ok(OpsCommand::Replay(all)));
+        assert_eq!(parse(&["replay", "--all"]), Ok(OpsCommand::Replay(all.clone())));
+        let to = Some(factum::Position::new(17).into());
+        let options = ReplayArgs { to, dry_run: true, keep_old: Duration::ZERO, verify: true, ..all };
+        let words = ["replay", "--all", "--to", "17", "--dry-run", "--keep-old", "0", "--verify"];
+        assert_eq!(parse(&words), Ok(OpsCommand::Replay(options)));
+        for words in [["replay", "--all", "--to", "x"], ["replay", "--all", "--keep-old", "1"]] {
+            assert_eq!(parse(&words), Err(2), "{words:?}");
+        }
     }
 
     #[test]
@@ -195,8 +231,8 @@ mod tests {
     #[test]
     fn verify_takes_a_projection_and_a_sample_or_keys() {
         let (name, keys) = ("a".to_owned(), vec!["1".to_owned(), "2".to_owned(), "3".to_owned()]);
-        let args = VerifyArgs { name, sample: None, keys, tenant: None, json: true };
-        let words = ["verify", "a", "--key", "1", "2", "--key", "3", "--json"];
+        let args = VerifyArgs { name, sample: None, keys, generation: Some(4), tenant: None, json: true };
+        let words = ["verify", "a", "--key", "1", "2", "--key", "3", "--generation", "4", "--json"];
         assert_eq!(parse(&words), Ok(OpsCommand::Verify(args)));
         for words in
             [&["verify"][..], &["verify", "a", "--sample", "0"], &["verify", "a", "--sample", "2", "--key", "1"]]
@@ -207,7 +243,7 @@ mod tests {
 
     #[test]
     fn generations_takes_a_projection_and_what_to_do_with_which() {
-        let switch = GenerationsAction::Switch { generation: 3 };
+        let switch = GenerationsAction::Switch { generation: 3, keep_old: Duration::from_secs(3_600) };
         let args = GenerationsArgs { name: "a".to_owned(), action: switch, json: true };
         for words in [["generations", "a", "switch", "3", "--json"], ["generations", "a", "--json", "switch", "3"]] {
             assert_eq!(parse(&words), Ok(OpsCommand::Generations(args.clone())), "{words:?}");

@@ -47,8 +47,11 @@ pub struct GetArgs {
     /// The key of the document
     pub key: String,
     /// As it was: a position, version:N, recorded:TIME or occurred:TIME
-    #[arg(long, value_name = "AT", value_parser = parse_at)]
+    #[arg(long, value_name = "AT", value_parser = parse_at, conflicts_with = "generation")]
     pub at: Option<At>,
+    /// Of this generation, such as one that a replay has built and nobody reads yet [default: the live one]
+    #[arg(long, value_name = "N")]
+    pub generation: Option<u64>,
 }
 
 /// What `read-model list` takes.
@@ -64,8 +67,11 @@ pub struct ListArgs {
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = one_page)]
     pub limit: usize,
     /// As they were: a position, version:N, recorded:TIME or occurred:TIME
-    #[arg(long, value_name = "AT", value_parser = parse_at)]
+    #[arg(long, value_name = "AT", value_parser = parse_at, conflicts_with = "generation")]
     pub at: Option<At>,
+    /// Of this generation, such as one that a replay has built and nobody reads yet [default: the live one]
+    #[arg(long, value_name = "N")]
+    pub generation: Option<u64>,
 }
 
 /// What `read-model diff` takes.

@@ -40,6 +40,8 @@ pub(crate) enum OpsError {
     NotWell,
     #[error(transparent)]
     Read(#[from] factum::ReadError),
+    #[error(transparent)]
+    Replay(#[from] Box<factum_projections::ReplayError>),
     #[error("{failed} of {asked} projections were not replayed")]
     NotReplayed { failed: usize, asked: usize },
     #[error("the health of the worker cannot be asked for at {address}: {source}")]
@@ -78,15 +80,16 @@ impl From<VerifyError> for OpsError {
     }
 }
 
-/// What `verify` exits with where it has compared everything and something differs, and `doctor` where not all is well.
+/// What `verify` exits with where it has compared everything and something differs, `replay --verify` where that is why
+/// something was not made live, and `doctor` where not all is well.
 const FOUND: u8 = 3;
 
 impl OpsCommand {
     /// Does what was asked with the projections of this projector. Results go to stdout, progress and errors to
     /// stderr.
     ///
-    /// The exit code is 0 if everything was done, 1 if something was not, and 3 if `verify` found a difference or
-    /// `doctor` that not all is well.
+    /// The exit code is 0 if everything was done, 1 if something was not, and 3 if `verify` found a difference, `replay
+    /// --verify` made something not live for one and all else was done, or `doctor` found that not all is well.
     pub async fn run(&self, projector: &Projector) -> ExitCode {
         let mut out = io::BufWriter::new(io::stdout());
         let console = Arc::new(Console::stderr());
@@ -118,7 +121,7 @@ impl OpsCommand {
             Self::Status(args) => status(args, projector, out).await,
             Self::Doctor(args) => doctor(args, projector, out).await,
             Self::Resume(args) => resume(args, projector, out).await,
-            Self::Generations(args) => generations(args, projector, out).await,
+            Self::Generations(args) => generations(args, projector, console, out).await,
             Self::Verify(args) => verify(args, projector, console, out).await,
             Self::ReadModel(args) => read_model(args, projector, out).await,
         }

@@ -6,11 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use factum::Cursor;
-use factum_projections::ReplayProgress;
+use factum_projections::{ReplayPhase, ReplayProgress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// How much time lies between two plain lines.
+/// How much time lies between two plain lines at first; later more, so that a long replay fills no log.
 const LINE_EVERY: Duration = Duration::from_secs(1);
+
+/// When the line after this one is due.
+pub(crate) fn next_line(now: Duration) -> Duration {
+    now + LINE_EVERY.max(now / 10)
+}
 
 /// Where lines and bars go.
 pub(crate) struct Console {
@@ -72,11 +77,19 @@ impl Following {
             self.bar.reset_eta();
         }
         let rate = progress.events_per_second();
+        let doing = match progress.phase {
+            ReplayPhase::Verifying => " verifying",
+            _ => "",
+        };
+        if !doing.is_empty() {
+            self.bar.set_prefix(format!("{}{doing}", self.projection));
+        }
         self.bar.set_message(format!("{rate:.0}/s"));
         if !self.console.terminal && progress.elapsed >= self.next {
-            self.next = progress.elapsed + LINE_EVERY;
-            let (projection, left) = (&self.projection, self.bar.eta().as_secs());
-            self.console.say(&format!("{projection}: at {position} of {head}, {rate:.0} events/s, {left} s left"));
+            self.next = next_line(progress.elapsed);
+            let (projection, left) = (&self.projection, progress.time_left().unwrap_or_default().as_secs());
+            self.console
+                .say(&format!("{projection}:{doing} at {position} of {head}, {rate:.0} events/s, {left} s left"));
         }
     }
 }

@@ -42,7 +42,8 @@
 //!
 //! Results go to stdout, as text or with `--json` as JSON; progress and errors go to stderr. The exit code is 0 where
 //! everything that was asked was done, 1 where something was not, clap's 2 for wrong usage, and 3 where `verify` has
-//! compared everything and something differs, or `doctor` has looked and not all is well.
+//! compared everything and something differs, `replay --verify` has not made something live for that, or `doctor` has
+//! looked and not all is well.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::await_holding_lock))]
 
@@ -52,6 +53,7 @@ mod at;
 mod command;
 mod console;
 mod doctor;
+mod duration;
 mod generations;
 mod read_model;
 mod replay;
@@ -70,4 +72,5 @@ pub use args::{
 };
 pub use args_read_model::{DiffArgs, GetArgs, ListArgs, ReadModelAction, ReadModelArgs, ReadModelOf};
 pub use at::parse_at;
+pub use duration::parse_duration;
 pub use report::one_line;

@@ -67,6 +67,13 @@ fn find(of: &ReadModelOf, projector: &Projector) -> Result<JsonReadModel, OpsErr
     })
 }
 
+fn of_generation(model: JsonReadModel, generation: Option<u64>) -> JsonReadModel {
+    match generation {
+        Some(generation) => model.of_generation(Generation(generation)),
+        None => model,
+    }
+}
+
 async fn at(model: &JsonReadModel, key: &str, at: Option<&At>) -> Result<Answer<Json>, OpsError> {
     Ok(match at {
         Some(at) => model.get_at(key, at.clone()).await?,
@@ -75,7 +82,8 @@ async fn at(model: &JsonReadModel, key: &str, at: Option<&At>) -> Result<Answer<
 }
 
 async fn get(args: &GetArgs, projector: &Projector, out: &mut (dyn Write + Send)) -> Result<(), OpsError> {
-    let answer = at(&find(&args.of, projector)?, &args.key, args.at.as_ref()).await?;
+    let model = of_generation(find(&args.of, projector)?, args.generation);
+    let answer = at(&model, &args.key, args.at.as_ref()).await?;
     let Some(document) = &answer.document else {
         let when =
             args.at.as_ref().map_or_else(|| format!("at {}", answer.checkpoint), |at| format!("at {}", show_at(at)));
@@ -93,7 +101,7 @@ async fn get(args: &GetArgs, projector: &Projector, out: &mut (dyn Write + Send)
 }
 
 async fn list(args: &ListArgs, projector: &Projector, out: &mut (dyn Write + Send)) -> Result<(), OpsError> {
-    let model = find(&args.of, projector)?;
+    let model = of_generation(find(&args.of, projector)?, args.generation);
     let request = PageRequest::first(args.limit);
     let request = match &args.after {
         Some(key) => request.after_key(key.as_str()),

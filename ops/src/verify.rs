@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use factum_projections::{
-    Difference, DifferenceKind, FieldDifference, Json, Projector, ReplayProgress, VerifyOptions, VerifyProgress,
-    VerifyReport,
+    Difference, DifferenceKind, FieldDifference, Json, Projector, ReplayPhase, ReplayProgress, VerifyOptions,
+    VerifyProgress, VerifyReport,
 };
 
 use crate::args::VerifyArgs;
@@ -53,6 +53,9 @@ fn options(args: &VerifyArgs) -> Result<VerifyOptions, OpsError> {
     if !args.keys.is_empty() {
         options = options.keys(&args.keys);
     }
+    if let Some(generation) = args.generation {
+        options = options.generation(factum::Generation(generation));
+    }
     if let Some(count) = args.sample {
         options = options.sample(count);
     }
@@ -63,7 +66,7 @@ fn is_broken_pipe(error: &OpsError) -> bool {
     matches!(error, OpsError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-fn tell(difference: &Difference, json: bool, out: &mut (dyn Write + Send)) -> Result<(), OpsError> {
+pub(crate) fn tell(difference: &Difference, json: bool, out: &mut (dyn Write + Send)) -> Result<(), OpsError> {
     if json {
         writeln!(out, "{}", serde_json::to_string(difference)?)?;
         return Ok(out.flush()?);
@@ -72,12 +75,14 @@ fn tell(difference: &Difference, json: bool, out: &mut (dyn Write + Send)) -> Re
         DifferenceKind::Differs => "differs",
         DifferenceKind::Missing => "is missing",
         DifferenceKind::Unexpected => "should not be there",
+        DifferenceKind::Unreadable => "cannot be read",
     };
     let tenant = match &difference.tenant {
         tenant if *tenant == factum::Tenant::default() => String::new(),
         tenant => format!(" of tenant {tenant}"),
     };
-    writeln!(out, "{:?}{tenant} {what}, at position {}", difference.key, difference.position)?;
+    let kept = if difference.kept { ", as it is kept for time travel" } else { "" };
+    writeln!(out, "{:?}{tenant} {what}{kept}, at position {}", difference.key, difference.position)?;
     difference.fields.iter().try_for_each(|field| tell_field(field, "history", "stored", out))?;
     Ok(out.flush()?)
 }
@@ -117,5 +122,6 @@ fn sum_up(report: &VerifyReport, args: &VerifyArgs, out: &mut (dyn Write + Send)
 /// What the console shows of a reading of history.
 fn shown(progress: VerifyProgress) -> ReplayProgress {
     let VerifyProgress { generation, position, until, events, elapsed, .. } = progress;
-    ReplayProgress { generation, position, head: until, events, elapsed }
+    let (phase, from) = (ReplayPhase::Verifying, factum::Cursor::start());
+    ReplayProgress { generation, phase, from, position, head: until, events, elapsed }
 }

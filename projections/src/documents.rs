@@ -4,10 +4,11 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use factum::{
-    At, Batch, Checkpoint, CommitError, DocumentKey, EventStore, Failure, Generation, GenerationInfo, LogId,
+    At, Batch, Checkpoint, CommitError, Cursor, DocumentKey, EventStore, Failure, Generation, GenerationInfo, LogId,
     NewGeneration, Position, Projected, ProjectedError, ProjectionName, ProjectionVersion, Query, ReadModelError,
     ReadModelStore, RecordedEvent, Shard, Switch, SwitchError, Tenant,
 };
@@ -19,7 +20,9 @@ use crate::json::Json;
 use crate::page::{Answer, Page, PageRequest};
 use crate::projection::{Projection, SetupError, filter};
 use crate::rebuild::Rebuild;
-use crate::replay::{Progress, ReplayOptions, ReplayReport};
+use crate::replay::{Progress, ReplayReport};
+use crate::replay_estimate::Sample;
+use crate::replay_options::{ReplayOptions, What};
 use crate::verify::{Verify, VerifyError, VerifyOptions, VerifyReport, Watch};
 
 /// A projection and where its documents are kept.
@@ -199,7 +202,13 @@ pub(crate) trait Rebuilt: Projected {
     async fn all_generations(&self) -> Result<Vec<GenerationInfo>, ReadModelError>;
 
     /// Makes one generation live in the place of another, and forgets what was known of that one.
-    async fn switch(&self, from: Generation, to: Generation) -> Result<(), SwitchError>;
+    async fn switch(&self, from: Generation, to: Generation, keep_old: Option<Duration>) -> Result<(), SwitchError>;
+
+    /// Takes a generation out of service.
+    async fn retire(&self, generation: Generation, keep: Option<Duration>) -> Result<(), ReadModelError>;
+
+    /// Drops the retired generations that are kept no longer.
+    async fn drop_expired(&self) -> Result<Vec<Generation>, ReadModelError>;
 
     /// Forgets a generation that is not live.
     async fn drop_generation(&self, generation: Generation) -> Result<(), ReadModelError>;
@@ -211,6 +220,9 @@ pub(crate) trait Rebuilt: Projected {
         key: DocumentKey,
         at: Option<At>,
     ) -> Result<Answer<Json>, DocumentError>;
+
+    /// A document of a generation as JSON, as it is.
+    async fn get_json_of(&self, generation: Generation, key: DocumentKey) -> Result<Answer<Json>, DocumentError>;
 
     /// A page of documents as JSON, as they are or were.
     async fn list_json(
@@ -229,12 +241,17 @@ pub(crate) trait Rebuilt: Projected {
         watch: Watch<'_>,
     ) -> Result<VerifyReport, VerifyError>;
 
-    /// Builds a generation from history and makes it live.
+    /// Folds the oldest events to see how fast that goes, and writes nothing.
+    async fn sample(&self, store: &dyn EventStore, to: &Cursor, options: &ReplayOptions)
+    -> Result<Sample, ReplayError>;
+
+    /// Builds a generation from history, or catches up one that was retired, and makes it live.
     async fn replay(
         &self,
         driven: &Driven,
         store: &dyn EventStore,
-        options: ReplayOptions,
+        options: &ReplayOptions,
+        what: What,
         progress: Progress<'_>,
     ) -> Result<ReplayReport, ReplayError>;
 }
@@ -249,10 +266,18 @@ impl<P: Projection> Rebuilt for Documents<P> {
         self.read_models.generations(&self.name).await
     }
 
-    async fn switch(&self, from: Generation, to: Generation) -> Result<(), SwitchError> {
-        let switched = self.read_models.switch(&Switch { projection: self.name.clone(), from, to }).await;
+    async fn switch(&self, from: Generation, to: Generation, keep_old: Option<Duration>) -> Result<(), SwitchError> {
+        let switched = self.read_models.switch(&Switch { projection: self.name.clone(), from, to, keep_old }).await;
         self.forget();
         switched
+    }
+
+    async fn retire(&self, generation: Generation, keep: Option<Duration>) -> Result<(), ReadModelError> {
+        self.read_models.retire(&self.name, generation, keep).await
+    }
+
+    async fn drop_expired(&self) -> Result<Vec<Generation>, ReadModelError> {
+        self.read_models.drop_expired(&self.name).await
     }
 
     async fn drop_generation(&self, generation: Generation) -> Result<(), ReadModelError> {
@@ -266,6 +291,10 @@ impl<P: Projection> Rebuilt for Documents<P> {
         at: Option<At>,
     ) -> Result<Answer<Json>, DocumentError> {
         self.answer_json(store, key, at).await
+    }
+
+    async fn get_json_of(&self, generation: Generation, key: DocumentKey) -> Result<Answer<Json>, DocumentError> {
+        self.answer_json_of(generation, key).await
     }
 
     async fn list_json(
@@ -287,13 +316,23 @@ impl<P: Projection> Rebuilt for Documents<P> {
         Verify::begin(self, store, options).await?.run(watch).await
     }
 
+    async fn sample(
+        &self,
+        store: &dyn EventStore,
+        to: &Cursor,
+        options: &ReplayOptions,
+    ) -> Result<Sample, ReplayError> {
+        self.fold_sample(store, to, options).await
+    }
+
     async fn replay(
         &self,
         driven: &Driven,
         store: &dyn EventStore,
-        options: ReplayOptions,
+        options: &ReplayOptions,
+        what: What,
         progress: Progress<'_>,
     ) -> Result<ReplayReport, ReplayError> {
-        Rebuild::begin(self, store, options).await?.run(driven, progress).await
+        Rebuild::begin(self, store, options, what).await?.run(driven, progress).await
     }
 }

@@ -1,12 +1,18 @@
 //! Looking at the generations of a projection, and choosing between them by hand.
 
-use factum::{Generation, GenerationInfo, GenerationState, ProjectedError, ProjectionName, SwitchError};
+use std::time::Duration;
+
+use factum::{
+    Generation, GenerationInfo, GenerationState, ProjectedError, ProjectionName, ProjectionVersion, SwitchError,
+};
 use thiserror::Error;
 
 use crate::drive::Driven;
-use crate::error::{ProjectorError, UnknownProjection};
+use crate::error::{ProjectorError, ReplayError, UnknownProjection};
 use crate::projection::SetupError;
 use crate::projector::{Inner, Projector};
+use crate::replay::{ReplayProgress, keep_old};
+use crate::replay_options::{ReplayOptions, What};
 
 impl Projector {
     /// Every generation of a projection, of other versions too, by number. Changes nothing.
@@ -17,8 +23,13 @@ impl Projector {
         self.inner.generations_of(self.inner.find::<GenerationsError>(name)?).await
     }
 
-    /// Makes a generation live in the place of the live one of its version, in one step, and answers which that was. It
-    /// is kept, and takes no more events.
+    /// Makes a generation live in the place of the live one of its version, in one step. The one that was live is kept for
+    /// an hour and takes no more events.
+    ///
+    /// One that was replaced before and is behind by now is reopened, catches up as a replay does, and then becomes live:
+    /// so one goes back after a replay that was a mistake. Whoever held a page of it, and whoever else has begun the same,
+    /// is overtaken. If this ends before it is done, even killed, nothing that is read has changed, and it can be called
+    /// again.
     ///
     /// ```
     /// # use factum_projections::{GenerationsError, Projector};
@@ -28,17 +39,32 @@ impl Projector {
     /// async fn exchange(projector: &Projector) -> Result<(), GenerationsError> {
     ///     let all = projector.generations("balances").await?;
     ///     if let Some(built) = all.iter().rev().find(|info| info.state == GenerationState::Building) {
-    ///         let replaced = projector.switch_to("balances", built.generation).await?;
-    ///         projector.drop_generation("balances", replaced).await?;
+    ///         let switched = projector.switch_to("balances", built.generation).await?;
+    ///         projector.drop_generation("balances", switched.replaced).await?;
     ///     }
     ///     Ok(())
     /// }
     /// ```
     ///
     /// # Errors
-    /// [`GenerationsError::Switch`] where it has failed, or shows less of the history than the live one. Then nothing
-    /// has changed.
-    pub async fn switch_to(&self, name: &str, to: Generation) -> Result<Generation, GenerationsError> {
+    /// [`GenerationsError::Switch`] where it has failed, or was never live and shows less of the history than the live one;
+    /// `CatchUp` where one that was live cannot go on. Then the live one is as it was.
+    pub async fn switch_to(&self, name: &str, to: Generation) -> Result<Switched, GenerationsError> {
+        self.switch_to_with(name, to, &ReplayOptions::new(), |_| ()).await
+    }
+
+    /// [`switch_to`](Projector::switch_to) with other options, of which [`to`](ReplayOptions::to) and
+    /// [`verify`](ReplayOptions::verify) do not count, and told how far it is where it has to catch up.
+    ///
+    /// # Errors
+    /// As for that.
+    pub async fn switch_to_with(
+        &self,
+        name: &str,
+        to: Generation,
+        options: &ReplayOptions,
+        mut progress: impl FnMut(ReplayProgress) + Send,
+    ) -> Result<Switched, GenerationsError> {
         let driven = self.inner.find::<GenerationsError>(name)?;
         let all = self.inner.generations_of(driven).await?;
         let next = find(driven, &all, to)?;
@@ -50,32 +76,72 @@ impl Projector {
         if live.generation == to {
             return Err(GenerationsError::LiveAlready { projection: projection(), generation: to });
         }
-        let switched = match (&driven.documents, driven.projected.generations()) {
-            (Some(documents), _) => documents.switch(live.generation, to).await,
-            (None, Some(generations)) => generations.switch(live.generation, to).await,
-            (None, None) => return Err(GenerationsError::NotKept { projection: projection() }),
-        };
-        switched.map_err(|source| GenerationsError::Switch { projection: projection(), source })?;
-        driven.set_trouble(None);
+        let kept = driven.kept().ok_or_else(|| GenerationsError::NotKept { projection: projection() })?;
+        let was_live = matches!(next.state, GenerationState::Retired | GenerationState::Reopened);
+        let mut switched = Switched { generation: to, replaced: live.generation, caught_up: 0 };
+        match kept.switch(live.generation, to, Some(options.keep_old)).await {
+            Ok(()) => {
+                driven.set_trouble(None);
+                keep_old(driven, live.generation, options.keep_old).await;
+            }
+            Err(SwitchError::Behind { .. }) if was_live && next.version == driven.projected.version() => {
+                let options = ReplayOptions { to: None, verify: false, ..options.clone() };
+                let reopened = self.inner.replay(driven, &options, What::Reopened(to), &mut progress).await;
+                let source =
+                    |source| GenerationsError::CatchUp { projection: projection(), to, source: Box::new(source) };
+                switched.caught_up = reopened.map_err(source)?.events;
+            }
+            Err(source) => return Err(GenerationsError::Switch { projection: projection(), source }),
+        }
         tracing::info!(projection = %driven.name(), from = %live.generation, %to, "switched by hand");
-        Ok(live.generation)
+        Ok(switched)
     }
 
-    /// Forgets a generation that is not live, with everything in it. A replay that builds it ends with an error, and a
-    /// page token that names it is expired.
+    /// Forgets a generation with everything in it. A replay that builds it ends with an error, and a page token that names
+    /// it is expired.
+    ///
+    /// The live one of this code's version is never dropped. That of another version is, since only a deployment of that
+    /// version could say that it still needs it: whoever calls this says that it is gone. One that runs after all builds
+    /// its read model anew from the start of history.
     ///
     /// # Errors
-    /// [`GenerationsError`]; then nothing has changed.
-    pub async fn drop_generation(&self, name: &str, generation: Generation) -> Result<(), GenerationsError> {
+    /// [`GenerationsError`]; then nothing has changed, except that the live one of another version may be retired.
+    pub async fn drop_generation(&self, name: &str, generation: Generation) -> Result<Dropped, GenerationsError> {
         let driven = self.inner.find::<GenerationsError>(name)?;
-        find(driven, &self.inner.generations_of(driven).await?, generation)?;
-        let dropped = match (&driven.documents, driven.projected.generations()) {
-            (Some(documents), _) => documents.drop_generation(generation).await.map_err(ProjectedError::from),
-            (None, Some(generations)) => generations.drop_generation(generation).await,
-            (None, None) => return Err(GenerationsError::NotKept { projection: driven.name().clone() }),
-        };
-        dropped.map_err(|source| GenerationsError::Target { projection: driven.name().clone(), source })
+        let all = self.inner.generations_of(driven).await?;
+        let GenerationInfo { version, state, .. } = *find(driven, &all, generation)?;
+        let kept = driven.kept().ok_or_else(|| GenerationsError::NotKept { projection: driven.name().clone() })?;
+        let target = |source| GenerationsError::Target { projection: driven.name().clone(), source };
+        let was_live = state == GenerationState::Live;
+        if was_live && version != driven.projected.version() {
+            kept.retire(generation, Some(Duration::ZERO)).await.map_err(target)?;
+        }
+        kept.drop_generation(generation).await.map_err(target)?;
+        tracing::info!(projection = %driven.name(), %generation, %version, was_live, "dropped by hand");
+        Ok(Dropped { generation, version, was_live })
     }
+}
+
+/// What was made live in the place of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switched {
+    /// The generation that is live now.
+    pub generation: Generation,
+    /// The one that was.
+    pub replaced: Generation,
+    /// How many events it had to take before.
+    pub caught_up: u64,
+}
+
+/// What was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// The generation.
+    pub generation: Generation,
+    /// The version of the code that made it.
+    pub version: ProjectionVersion,
+    /// Whether it was live, for a deployment of that version.
+    pub was_live: bool,
 }
 
 impl Inner {
@@ -151,6 +217,16 @@ pub enum GenerationsError {
         projection: ProjectionName,
         /// Why.
         source: SwitchError,
+    },
+    /// One that was replaced before could not catch up. The live one is as it was.
+    #[error("generation {to} of {projection} could not catch up: {source}")]
+    CatchUp {
+        /// The projection.
+        projection: ProjectionName,
+        /// The generation that should become live.
+        to: Generation,
+        /// Why.
+        source: Box<ReplayError>,
     },
     /// What was found of the projection could not be read.
     #[error(transparent)]

@@ -194,7 +194,7 @@ impl<P: Projection> Documents<P> {
     }
 
     /// What a key has, from the documents that it has in each log.
-    fn join(&self, key: &DocumentKey, stored: Vec<Document>) -> Result<Option<P::Document>, DocumentError> {
+    pub(crate) fn join(&self, key: &DocumentKey, stored: Vec<Document>) -> Result<Option<P::Document>, DocumentError> {
         let bodies = stored.iter().filter_map(|document| document.body.as_deref());
         let contents: Result<Vec<_>, _> = bodies.map(|body| decode_document(&self.name, key, body)).collect();
         self.merge(key, contents?)

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use factum::{At, DocumentKey, EventStore, ReadModelError, Tenant};
+use factum::{At, DocumentKey, EventStore, Generation, ReadModelError, ReadTarget, Tenant};
 
 use crate::documents::{Documents, Rebuilt};
 use crate::error::DocumentError;
 use crate::fold::catching;
 use crate::json::Json;
-use crate::page::{Answer, Entry, Page, PageRequest};
+use crate::page::{Answer, Entry, Page, PageRequest, PageToken};
 use crate::projection::Projection;
 use crate::projector::{Inner, Projector};
 
@@ -19,6 +19,8 @@ pub struct JsonReadModel {
     inner: Arc<Inner>,
     documents: Arc<dyn Rebuilt>,
     tenant: Tenant,
+    /// Else the live one.
+    generation: Option<Generation>,
 }
 
 impl std::fmt::Debug for JsonReadModel {
@@ -46,7 +48,7 @@ impl Projector {
         let driven = self.inner.find::<DocumentError>(name)?;
         let documents = driven.documents.clone();
         let documents = documents.ok_or_else(|| DocumentError::NotDocuments { projection: driven.name().clone() })?;
-        Ok(JsonReadModel { inner: self.inner.clone(), documents, tenant: Tenant::default() })
+        Ok(JsonReadModel { inner: self.inner.clone(), documents, tenant: Tenant::default(), generation: None })
     }
 }
 
@@ -58,12 +60,26 @@ impl JsonReadModel {
         self
     }
 
+    /// The documents of this generation, as they are: of one that a replay builds and nobody reads yet, or that was
+    /// replaced. As they were, those of the live one are shown all the same.
+    #[must_use]
+    pub fn of_generation(mut self, generation: Generation) -> Self {
+        self.generation = Some(generation);
+        self
+    }
+
     /// The document under a key, as it is.
     ///
     /// # Errors
-    /// [`DocumentError`].
+    /// [`DocumentError`]; `Expired` where the generation that was asked for is gone, or never was.
     pub async fn get(&self, key: &str) -> Result<Answer<Json>, DocumentError> {
-        self.get_json(key, None).await
+        match self.generation {
+            Some(generation) => {
+                let key = DocumentKey::new(self.tenant.clone(), key)?;
+                self.documents.get_json_of(generation, key).await
+            }
+            None => self.get_json(key, None).await,
+        }
     }
 
     /// The document under a key, as it was.
@@ -78,7 +94,11 @@ impl JsonReadModel {
     ///
     /// # Errors
     /// [`DocumentError`].
-    pub async fn list(&self, request: PageRequest) -> Result<Page<Json>, DocumentError> {
+    pub async fn list(&self, mut request: PageRequest) -> Result<Page<Json>, DocumentError> {
+        if let (Some(generation), None) = (self.generation, &request.token) {
+            let (projection, after) = (self.documents.name().clone(), request.after.take().unwrap_or_default());
+            request.token = Some(PageToken { projection, generation, after, up_to: None });
+        }
         self.documents.list_json(&*self.inner.store, &self.tenant, request, None).await
     }
 
@@ -134,6 +154,18 @@ impl<P: Projection> Documents<P> {
         };
         let documents = documents.into_iter().map(entry).collect::<Result<_, DocumentError>>()?;
         Ok(Page { documents, generation, checkpoint, events_read, next })
+    }
+
+    pub(crate) async fn answer_json_of(
+        &self,
+        generation: Generation,
+        key: DocumentKey,
+    ) -> Result<Answer<Json>, DocumentError> {
+        let target = ReadTarget::Generation(self.name.clone(), generation);
+        let mut found = self.read_models.get(&target, std::slice::from_ref(&key)).await?;
+        let document = self.join(&key, found.documents.pop().unwrap_or_default())?;
+        let document = document.map(|document| self.json(key.key(), &document)).transpose()?;
+        Ok(Answer { document, generation, checkpoint: found.read.checkpoint, events_read: 0 })
     }
 
     fn json(&self, key: &str, document: &P::Document) -> Result<Json, DocumentError> {

@@ -15,8 +15,10 @@ use crate::drive::{Driven, ground};
 use crate::error::ReplayError;
 use crate::fold::{Failed, Fold, Page, Stopped, Why};
 use crate::projection::Projection;
-use crate::replay::{Progress, ReplayOptions, ReplayProgress, ReplayReport};
+use crate::replay::{Progress, ReplayPhase, ReplayProgress, ReplayReport, keep_old, not_beyond, up_to};
+use crate::replay_options::{KEEP_OLD, ReplayOptions, What};
 use crate::turns::yield_now;
+use crate::verify::{Verify, VerifyOptions, VerifyProgress, VerifyReport, Watch};
 
 /// How often the new generation may be found behind before the live one is held still for the switch.
 pub(crate) const RACES: u32 = 3;
@@ -25,12 +27,15 @@ pub(crate) const RACES: u32 = 3;
 const EVENTS_EACH: u64 = 16;
 const COMMIT_EVENTS: u64 = 50_000;
 
+/// How many differences a verification tells that ends a replay.
+const DIFFERENCES: usize = 100;
+
 type Writing<'a> = MaybeDone<BoxFuture<'a, Result<(), CommitError>>>;
 
 pub(crate) struct Rebuild<'a, P: Projection> {
     documents: &'a Documents<P>,
     store: &'a dyn EventStore,
-    options: ReplayOptions,
+    options: &'a ReplayOptions,
     started: Instant,
     generation: Generation,
     live: Generation,
@@ -61,19 +66,28 @@ impl<P: Projection> LogRebuild<P> {
 }
 
 impl<'a, P: Projection> Rebuild<'a, P> {
-    /// Finds the generation that an earlier replay left, or makes one.
+    /// Finds the generation that an earlier replay left, or makes one; or reopens one that was retired.
     pub(crate) async fn begin(
         documents: &'a Documents<P>,
         store: &'a dyn EventStore,
-        options: ReplayOptions,
+        options: &'a ReplayOptions,
+        what: What,
     ) -> Result<Self, ReplayError> {
         let started = Instant::now();
         let new = documents.new_generation();
         let target = |source| target(documents, ProjectedError::ReadModel(source));
         let live = documents.read_models.open(&new).await.map_err(target)?.generation;
         let (_, live_diverged) = checkpoints(documents, store, live).await?;
-        let mut info = documents.read_models.build(&new).await.map_err(target)?;
+        let mut info = match what {
+            What::Built => documents.read_models.build(&new).await.map_err(target)?,
+            What::Reopened(generation) => {
+                documents.read_models.reopen(&documents.name, generation).await.map_err(target)?
+            }
+        };
         let (mut stands, diverged) = checkpoints(documents, store, info.generation).await?;
+        if diverged && let What::Reopened(generation) = what {
+            return Err(ReplayError::Ungrounded { projection: documents.name.clone(), generation });
+        }
         if diverged {
             // What an earlier replay left was folded from events that are gone: nobody reads it, and nobody ever could.
             documents.read_models.drop_generation(&documents.name, info.generation).await.map_err(target)?;
@@ -81,6 +95,7 @@ impl<'a, P: Projection> Rebuild<'a, P> {
             (stands, _) = checkpoints(documents, store, info.generation).await?;
         }
         let generation = info.generation;
+        not_beyond(&documents.name, options, &info)?;
         tracing::info!(projection = %documents.name, %generation, from = %info.checkpoint, "replay");
         let log_rebuild = |(log, sent): (LogId, Checkpoint)| {
             let fold = documents.cold(documents.shard(generation, log), sent.position);
@@ -106,13 +121,19 @@ impl<'a, P: Projection> Rebuild<'a, P> {
 
     /// Folds everything, and switches.
     pub(crate) async fn run(mut self, driven: &Driven, progress: Progress<'_>) -> Result<ReplayReport, ReplayError> {
-        let (mut still, mut races) = (None, 0);
+        let (mut still, mut races, mut verified) = (None, 0, None);
         loop {
             for n in 0..self.logs.len() {
                 self.fold_log(n, progress).await?;
             }
             self.written().await?;
             self.clear_failure().await?;
+            if self.options.verify && verified.is_none() {
+                verified = Some(self.verify(progress).await?);
+            }
+            if self.options.to.is_some() {
+                return Ok(self.done(verified, false, None));
+            }
             match self.switch().await {
                 Ok(()) => break,
                 // The live one has moved on meanwhile.
@@ -128,15 +149,29 @@ impl<'a, P: Projection> Rebuild<'a, P> {
         drop(still);
         self.documents.forget();
         driven.set_trouble(None);
-        self.drop_old().await;
+        let kept = keep_old(driven, self.live, self.options.keep_old).await;
         metrics::counter!("factum_replays_total", "projection" => self.documents.name.to_string()).increment(1);
-        Ok(ReplayReport {
+        Ok(self.done(verified, true, kept))
+    }
+
+    fn done(self, verified: Option<VerifyReport>, live: bool, kept: Option<Generation>) -> ReplayReport {
+        ReplayReport {
             projection: self.documents.name.clone(),
             generation: self.generation,
+            live,
+            position: self.position(),
+            kept,
+            verified,
             events: self.events,
             seconds: self.started.elapsed().as_secs_f64(),
             resumed_at: self.resumed_at,
-        })
+        }
+    }
+
+    fn position(&self) -> Cursor {
+        let mut position = Cursor::start();
+        self.logs.iter().for_each(|log| position.set(log.log, log.position()));
+        position
     }
 
     async fn fold_log(&mut self, n: usize, progress: Progress<'_>) -> Result<(), ReplayError> {
@@ -158,7 +193,8 @@ impl<'a, P: Projection> Rebuild<'a, P> {
     fn read(&self, n: usize) -> ReadLog {
         let limit = PageLimit::events(self.options.page_events).with_bytes(16 << 20);
         let log = &self.logs[n];
-        ReadLog::after(log.log, log.position()).filter(self.documents.filter().clone()).limit(limit)
+        let read = ReadLog::after(log.log, log.position()).filter(self.documents.filter().clone()).limit(limit);
+        up_to(read, self.options)
     }
 
     async fn fold_page(&mut self, n: usize, mut page: Page<P::Event>, reached: Mark) -> Result<(), ReplayError> {
@@ -211,14 +247,17 @@ impl<'a, P: Projection> Rebuild<'a, P> {
     }
 
     async fn report_progress(&mut self, end: bool, progress: Progress<'_>) -> Result<(), ReplayError> {
-        let mut position = Cursor::start();
-        self.logs.iter().for_each(|log| position.set(log.log, log.position()));
+        let position = self.position();
         if end || !matches!(position.partial_cmp(&self.head), Some(std::cmp::Ordering::Less)) {
             let events = |source| ReplayError::Events { projection: self.documents.name.clone(), source };
-            self.head = self.store.head().await.map_err(events)?;
+            self.head = match &self.options.to {
+                Some(to) => to.clone(),
+                None => self.store.head().await.map_err(events)?,
+            };
         }
         let (generation, head, elapsed) = (self.generation, self.head.clone(), self.started.elapsed());
-        progress(ReplayProgress { generation, position, head, events: self.events, elapsed });
+        let (phase, from) = (ReplayPhase::Folding, self.resumed_at.clone().unwrap_or_else(Cursor::start));
+        progress(ReplayProgress { generation, phase, from, position, head, events: self.events, elapsed });
         Ok(())
     }
 
@@ -234,22 +273,45 @@ impl<'a, P: Projection> Rebuild<'a, P> {
     }
 
     async fn switch(&mut self) -> Result<(), SwitchError> {
-        let switch = Switch { projection: self.documents.name.clone(), from: self.live, to: self.generation };
+        let (projection, keep_old) = (self.documents.name.clone(), Some(self.options.keep_old));
+        let switch = Switch { projection, from: self.live, to: self.generation, keep_old };
         match self.live_diverged {
             true => self.documents.read_models.switch_diverged(&switch).await,
             false => self.documents.read_models.switch(&switch).await,
         }
     }
 
-    async fn drop_old(&mut self) {
-        if self.options.keep_old {
-            return;
+    /// Compares what was built with another fold of history. What is not as that comes to takes no part any more: a replay
+    /// that went on with it would make it live.
+    async fn verify(&mut self, progress: Progress<'_>) -> Result<VerifyReport, ReplayError> {
+        let (options, generation) = (VerifyOptions::new().generation(self.generation), self.generation);
+        let mut differences = Vec::new();
+        let mut found = |difference| {
+            if differences.len() < DIFFERENCES {
+                differences.push(difference);
+            }
+        };
+        let mut shown = |verified: VerifyProgress| {
+            let VerifyProgress { position, until: head, events, elapsed, .. } = verified;
+            let (phase, from) = (ReplayPhase::Verifying, Cursor::start());
+            progress(ReplayProgress { generation, phase, from, position, head, events, elapsed });
+        };
+        let watch = Watch { found: &mut found, progress: &mut shown };
+        let report = Verify::begin(self.documents, self.store, &options).await;
+        let report = match report {
+            Ok(verify) => verify.run(watch).await,
+            Err(error) => Err(error),
+        };
+        let projection = || self.documents.name.clone();
+        let report =
+            report.map_err(|source| ReplayError::Verify { projection: projection(), source: Box::new(source) })?;
+        if report.differences == 0 {
+            return Ok(report);
         }
-        let dropped = self.documents.read_models.drop_generation(&self.documents.name, self.live).await;
-        if let Err(error) = dropped {
-            // The replay is done all the same; the old generation only takes room.
-            tracing::warn!(projection = %self.documents.name, generation = %self.live, %error, "not dropped");
-        }
+        let keep = Some(self.options.keep_old.max(KEEP_OLD));
+        let retired = self.documents.read_models.retire(&self.documents.name, generation, keep).await;
+        retired.map_err(|source| target(self.documents, source.into()))?;
+        Err(ReplayError::Differs { projection: projection(), report: Box::new(report), differences })
     }
 
     /// What a fold stopped at is reported where `status` shows it.

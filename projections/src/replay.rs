@@ -2,58 +2,26 @@
 
 use std::time::Duration;
 
-use factum::{Cursor, Generation, ProjectionName};
+use factum::{Cursor, Generation, GenerationInfo, ProjectionName, ReadLog};
 use serde::Serialize;
 
+use crate::drive::Driven;
 use crate::error::ReplayError;
-use crate::projector::Projector;
+use crate::kept::Kept;
+use crate::projector::{Inner, Projector};
 use crate::replay_generations::GenerationsReplay;
+use crate::replay_options::{ReplayOptions, What};
+use crate::verify::VerifyReport;
 
-/// How a replay works. The defaults fit.
-///
-/// ```
-/// let keeping = factum_projections::ReplayOptions::new().keep_old();
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct ReplayOptions {
-    pub(crate) page_events: usize,
-    pub(crate) commit_events: u64,
-    pub(crate) keep_old: bool,
-}
-
-impl ReplayOptions {
-    /// The defaults: pages of 1,000 events, a commit after 50,000 events, or 16 for each document that changed if that is more, and 250,000
-    /// at most; the old generation is dropped.
-    pub fn new() -> Self {
-        Self { page_events: 1_000, commit_events: 250_000, keep_old: false }
-    }
-
-    /// Keeps the generation that was replaced, so that page tokens of it stay good until it is dropped.
-    #[must_use]
-    pub fn keep_old(mut self) -> Self {
-        self.keep_old = true;
-        self
-    }
-
-    /// How many events are read at once.
-    #[must_use]
-    pub fn page_events(mut self, events: usize) -> Self {
-        self.page_events = events.max(1);
-        self
-    }
-
-    /// How many events are folded at most before what they changed is written: what a kill costs.
-    #[must_use]
-    pub fn commit_events(mut self, events: u64) -> Self {
-        self.commit_events = events.max(1);
-        self
-    }
-}
-
-impl Default for ReplayOptions {
-    fn default() -> Self {
-        Self::new()
-    }
+/// What a replay does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ReplayPhase {
+    /// It folds history into the new generation.
+    Folding,
+    /// It compares what it has built with another fold.
+    Verifying,
 }
 
 /// How far a replay is.
@@ -61,9 +29,13 @@ impl Default for ReplayOptions {
 pub struct ReplayProgress {
     /// The generation that it builds.
     pub generation: Generation,
+    /// What it does.
+    pub phase: ReplayPhase,
+    /// Where it began, or went on after an earlier one.
+    pub from: Cursor,
     /// How far it has folded.
     pub position: Cursor,
-    /// How far it has to fold, as of now.
+    /// How far it has to fold: the head as of now, or where it was told to end.
     pub head: Cursor,
     /// How many events it has folded since it began or was resumed.
     pub events: u64,
@@ -75,6 +47,14 @@ impl ReplayProgress {
     /// How many events it folds in a second.
     pub fn events_per_second(&self) -> f64 {
         per_second(self.events, self.elapsed)
+    }
+
+    /// How much longer it takes at this rate, where positions count events; `None` before that is known.
+    pub fn time_left(&self) -> Option<Duration> {
+        let sum = |cursor: &Cursor| cursor.positions().map(|(_, position)| position.get() as f64).sum::<f64>();
+        let (done, left) = (sum(&self.position) - sum(&self.from), sum(&self.head) - sum(&self.position));
+        let seconds = self.elapsed.as_secs_f64() * left.max(0.0) / done;
+        if done > 0.0 { Duration::try_from_secs_f64(seconds).ok() } else { None }
     }
 
     /// What part of the way is done, from 0 to 1, where positions count events.
@@ -90,8 +70,16 @@ impl ReplayProgress {
 pub struct ReplayReport {
     /// The projection.
     pub projection: ProjectionName,
-    /// The generation that is live now.
+    /// The generation that was built.
     pub generation: Generation,
+    /// Whether it is live now: unless it was only to be built to a position.
+    pub live: bool,
+    /// How far it was built; where it is live, it goes on.
+    pub position: Cursor,
+    /// The generation whose place it took, if that is kept.
+    pub kept: Option<Generation>,
+    /// What the verification has found, if there was to be one: every document as it should be.
+    pub verified: Option<VerifyReport>,
     /// How many events were folded; after a resumption, since then.
     pub events: u64,
     /// How long that took, in seconds.
@@ -119,7 +107,8 @@ impl Projector {
     /// when it has caught up, it takes the other's place in one step.
     ///
     /// A replay that was stopped, even killed, leaves the live one as it was; the next one goes on where its last commit
-    /// was. `progress` is called after each page, and nothing is printed.
+    /// was. What it replaces is kept for a while, as [`ReplayOptions::keep_old`] says, and one can
+    /// [go back](Projector::switch_to) to it. `progress` is called after each page, and nothing is printed.
     ///
     /// # Errors
     /// [`ReplayError`]; the live read model is then as it was.
@@ -130,15 +119,68 @@ impl Projector {
         mut progress: impl FnMut(ReplayProgress) + Send,
     ) -> Result<ReplayReport, ReplayError> {
         let driven = self.inner.find::<ReplayError>(name)?;
-        let store = &*self.inner.store;
-        if let Some(documents) = &driven.documents {
-            return documents.replay(driven, store, options, &mut progress).await;
-        }
-        match driven.projected.generations() {
-            Some(generations) => {
-                GenerationsReplay::begin(driven, generations, store, options).await?.run(&mut progress).await
+        self.inner.replay(driven, &options, What::Built, &mut progress).await
+    }
+}
+
+impl Inner {
+    pub(crate) async fn replay(
+        &self,
+        driven: &Driven,
+        options: &ReplayOptions,
+        what: What,
+        progress: Progress<'_>,
+    ) -> Result<ReplayReport, ReplayError> {
+        let projection = || driven.name().clone();
+        let kept = driven.kept().ok_or_else(|| ReplayError::NotDocuments { projection: projection() })?;
+        self.goal(driven, options).await?;
+        driven.drop_expired().await;
+        match kept {
+            Kept::Documents(documents) => documents.replay(driven, &*self.store, options, what, progress).await,
+            Kept::Tables(_) if options.verify => Err(ReplayError::NotVerifiable { projection: projection() }),
+            Kept::Tables(generations) => {
+                let replay = GenerationsReplay::begin(driven, generations, &*self.store, options, what).await?;
+                replay.run(progress).await
             }
-            None => Err(ReplayError::NotDocuments { projection: driven.name().clone() }),
         }
     }
+}
+
+/// Whether what was replaced is kept; drops it at once where it is not to be.
+pub(crate) async fn keep_old(driven: &Driven, old: Generation, keep: Duration) -> Option<Generation> {
+    if !keep.is_zero() {
+        return Some(old);
+    }
+    if let Some(kept) = driven.kept()
+        && let Err(error) = kept.drop_generation(old).await
+    {
+        // The replay is done all the same; the old generation only takes room.
+        tracing::warn!(projection = %driven.name(), generation = %old, %error, "not dropped");
+    }
+    None
+}
+
+/// As far as the replay is to go.
+pub(crate) fn up_to(read: ReadLog, options: &ReplayOptions) -> ReadLog {
+    match &options.to {
+        Some(to) => {
+            let to = to.get(read.log);
+            read.up_to(to)
+        }
+        None => read,
+    }
+}
+
+/// What an earlier replay has left cannot be taken back to an earlier position.
+pub(crate) fn not_beyond(
+    projection: &ProjectionName,
+    options: &ReplayOptions,
+    built: &GenerationInfo,
+) -> Result<(), ReplayError> {
+    let Some(to) = &options.to else { return Ok(()) };
+    if built.checkpoint.positions().all(|(log, at)| at <= to.get(log)) {
+        return Ok(());
+    }
+    let (projection, generation) = (projection.clone(), built.generation);
+    Err(ReplayError::Beyond { projection, generation, at: built.checkpoint.clone(), to: to.clone() })
 }

@@ -11,14 +11,15 @@ use crate::ahead::Ahead;
 use crate::drive::{Driven, ground};
 use crate::error::ReplayError;
 use crate::rebuild::RACES;
-use crate::replay::{Progress, ReplayOptions, ReplayProgress, ReplayReport};
+use crate::replay::{Progress, ReplayPhase, ReplayProgress, ReplayReport, keep_old, not_beyond, up_to};
+use crate::replay_options::{ReplayOptions, What};
 use crate::turns::yield_now;
 
 pub(crate) struct GenerationsReplay<'a> {
     driven: &'a Driven,
     generations: &'a dyn Generations,
     store: &'a dyn EventStore,
-    options: ReplayOptions,
+    options: &'a ReplayOptions,
     started: Instant,
     generation: Generation,
     live: Generation,
@@ -32,19 +33,26 @@ pub(crate) struct GenerationsReplay<'a> {
 }
 
 impl<'a> GenerationsReplay<'a> {
-    /// Finds the generation that an earlier replay left, or makes one.
+    /// Finds the generation that an earlier replay left, or makes one; or reopens one that was retired.
     pub(crate) async fn begin(
         driven: &'a Driven,
         generations: &'a dyn Generations,
         store: &'a dyn EventStore,
-        options: ReplayOptions,
+        options: &'a ReplayOptions,
+        what: What,
     ) -> Result<Self, ReplayError> {
         let started = Instant::now();
         let target = |source| target(driven, source);
         let live = generations.open().await.map_err(target)?.generation;
         let (_, live_diverged) = checkpoints(driven, generations, store, live).await?;
-        let mut info = generations.build().await.map_err(target)?;
+        let mut info = match what {
+            What::Built => generations.build().await.map_err(target)?,
+            What::Reopened(generation) => generations.reopen(generation).await.map_err(target)?,
+        };
         let (mut logs, diverged) = checkpoints(driven, generations, store, info.generation).await?;
+        if diverged && let What::Reopened(generation) = what {
+            return Err(ReplayError::Ungrounded { projection: driven.name().clone(), generation });
+        }
         if diverged {
             // What an earlier replay left was made of events that are gone: nobody reads it, and nobody ever could.
             generations.drop_generation(info.generation).await.map_err(target)?;
@@ -52,6 +60,7 @@ impl<'a> GenerationsReplay<'a> {
             (logs, _) = checkpoints(driven, generations, store, info.generation).await?;
         }
         let generation = info.generation;
+        not_beyond(driven.name(), options, &info)?;
         tracing::info!(projection = %driven.name(), %generation, from = %info.checkpoint, "replay");
         let resumed_at = (info.checkpoint != Cursor::start()).then_some(info.checkpoint);
         let (failed_before, head) = (info.failure.is_some(), Cursor::start());
@@ -80,6 +89,9 @@ impl<'a> GenerationsReplay<'a> {
                 self.apply_log(n, progress).await?;
             }
             self.clear_failure().await?;
+            if self.options.to.is_some() {
+                return Ok(self.done(false, None));
+            }
             match self.switch().await {
                 Ok(()) => break,
                 // The live one has moved on meanwhile.
@@ -94,21 +106,36 @@ impl<'a> GenerationsReplay<'a> {
         }
         drop(still);
         self.driven.set_trouble(None);
-        self.drop_old().await;
+        let kept = keep_old(self.driven, self.live, self.options.keep_old).await;
         metrics::counter!("factum_replays_total", "projection" => self.driven.name().to_string()).increment(1);
-        Ok(ReplayReport {
+        Ok(self.done(true, kept))
+    }
+
+    fn done(self, live: bool, kept: Option<Generation>) -> ReplayReport {
+        ReplayReport {
             projection: self.driven.name().clone(),
             generation: self.generation,
+            live,
+            position: self.position(),
+            kept,
+            verified: None,
             events: self.events,
             seconds: self.started.elapsed().as_secs_f64(),
             resumed_at: self.resumed_at,
-        })
+        }
+    }
+
+    fn position(&self) -> Cursor {
+        let mut position = Cursor::start();
+        self.logs.iter().for_each(|(log, at)| position.set(*log, at.position));
+        position
     }
 
     async fn apply_log(&mut self, n: usize, progress: Progress<'_>) -> Result<(), ReplayError> {
         let (log, from) = self.logs[n];
         let limit = PageLimit::events(self.options.page_events).with_bytes(16 << 20);
         let read = ReadLog::after(log, from.position).filter(self.driven.projected.filter().clone()).limit(limit);
+        let read = up_to(read, self.options);
         let mut pages = Ahead::new(self.store, read);
         while let Some(page) = pages.next().await {
             let events = |source| ReplayError::Events { projection: self.driven.name().clone(), source };
@@ -140,14 +167,17 @@ impl<'a> GenerationsReplay<'a> {
     }
 
     async fn report_progress(&mut self, end: bool, progress: Progress<'_>) -> Result<(), ReplayError> {
-        let mut position = Cursor::start();
-        self.logs.iter().for_each(|(log, at)| position.set(*log, at.position));
+        let position = self.position();
         if end || !matches!(position.partial_cmp(&self.head), Some(std::cmp::Ordering::Less)) {
             let events = |source| ReplayError::Events { projection: self.driven.name().clone(), source };
-            self.head = self.store.head().await.map_err(events)?;
+            self.head = match &self.options.to {
+                Some(to) => to.clone(),
+                None => self.store.head().await.map_err(events)?,
+            };
         }
         let (generation, head, elapsed) = (self.generation, self.head.clone(), self.started.elapsed());
-        progress(ReplayProgress { generation, position, head, events: self.events, elapsed });
+        let (phase, from) = (ReplayPhase::Folding, self.resumed_at.clone().unwrap_or_else(Cursor::start));
+        progress(ReplayProgress { generation, phase, from, position, head, events: self.events, elapsed });
         Ok(())
     }
 
@@ -163,19 +193,10 @@ impl<'a> GenerationsReplay<'a> {
     }
 
     async fn switch(&self) -> Result<(), SwitchError> {
+        let keep_old = Some(self.options.keep_old);
         match self.live_diverged {
-            true => self.generations.switch_diverged(self.live, self.generation).await,
-            false => self.generations.switch(self.live, self.generation).await,
-        }
-    }
-
-    async fn drop_old(&self) {
-        if self.options.keep_old {
-            return;
-        }
-        if let Err(error) = self.generations.drop_generation(self.live).await {
-            // The replay is done all the same; the old generation only takes room.
-            tracing::warn!(projection = %self.driven.name(), generation = %self.live, %error, "not dropped");
+            true => self.generations.switch_diverged(self.live, self.generation, keep_old).await,
+            false => self.generations.switch(self.live, self.generation, keep_old).await,
         }
     }
 

@@ -144,7 +144,7 @@ impl ProjectionStatus {
                     let (generation, checkpoint, failure) = (info.generation, info.checkpoint, info.failure);
                     self.building = Some(BuildingStatus { generation, checkpoint, failure, owner: None });
                 }
-                GenerationState::Retired => {}
+                GenerationState::Retired | GenerationState::Reopened => {}
             }
         }
     }

@@ -2,6 +2,8 @@
 
 mod batch;
 mod compare;
+mod listing;
+mod versions;
 mod work;
 
 use std::collections::BTreeSet;
@@ -32,6 +34,7 @@ pub struct VerifyOptions {
     pub(crate) tenant: Option<Tenant>,
     pub(crate) keys: Option<BTreeSet<String>>,
     pub(crate) sample: Option<usize>,
+    pub(crate) generation: Option<Generation>,
     pub(crate) memory: usize,
     pub(crate) page_events: usize,
 }
@@ -39,7 +42,7 @@ pub struct VerifyOptions {
 impl VerifyOptions {
     /// The defaults: every document of every tenant, with about 128 MiB of memory for documents.
     pub fn new() -> Self {
-        Self { tenant: None, keys: None, sample: None, memory: 128 << 20, page_events: 1_000 }
+        Self { tenant: None, keys: None, sample: None, generation: None, memory: 128 << 20, page_events: 1_000 }
     }
 
     /// Only the documents of this tenant.
@@ -62,6 +65,13 @@ impl VerifyOptions {
     #[must_use]
     pub fn sample(mut self, documents: usize) -> Self {
         self.sample = Some(documents.max(1));
+        self
+    }
+
+    /// The documents of this generation, such as one that a replay has built and nobody reads yet; else those of the live one.
+    #[must_use]
+    pub fn generation(mut self, generation: Generation) -> Self {
+        self.generation = Some(generation);
         self
     }
 
@@ -90,6 +100,8 @@ pub enum DifferenceKind {
     Missing,
     /// It is there, and should not be.
     Unexpected,
+    /// It is there and cannot be read, and what would be read with it cannot either.
+    Unreadable,
 }
 
 /// A document that is not what history makes of it.
@@ -103,6 +115,8 @@ pub struct Difference {
     pub log: LogId,
     /// What is wrong with it.
     pub kind: DifferenceKind,
+    /// Whether that is a version which is kept for time travel, as of `position`, and not the document as it is.
+    pub kept: bool,
     /// Up to which position history was folded: the checkpoint that the document was read with.
     pub position: Position,
     /// The fields that differ, at most 100: as history makes them, and as they were found. Of a document that is missing or
@@ -133,13 +147,15 @@ pub struct VerifyProgress {
 pub struct VerifyReport {
     /// The projection.
     pub projection: ProjectionName,
-    /// The generation that was looked at: the live one.
+    /// The generation that was looked at.
     pub generation: Generation,
     /// How far it was, by the documents that were read last.
     pub checkpoint: Cursor,
     /// How many documents were compared, those that are missing with them.
     pub documents: u64,
-    /// How many of them are not what history makes of them.
+    /// How many versions of them were compared which are kept for time travel.
+    pub versions: u64,
+    /// How many of all these are not what history makes of them.
     pub differences: u64,
     /// How many events were read.
     pub events: u64,
@@ -167,7 +183,8 @@ impl Projector {
     /// history is read several times.
     ///
     /// A document is compared by its JSON, in which the order of fields means nothing, and that of lists something: a set
-    /// is to be serialized in an order. Kept versions are not compared.
+    /// is to be serialized in an order. The versions of it that are kept for time travel are compared with what history made
+    /// of it then. One that cannot be read is named, and the others are compared all the same.
     ///
     /// ```
     /// # use factum_projections::{Projector, VerifyError, VerifyOptions};
@@ -205,7 +222,11 @@ impl Projector {
             let watch = Watch { found: &mut tell, progress: &mut progress };
             match documents.verify(&*self.inner.store, options, watch).await {
                 // A replay has replaced and dropped the generation: nothing is known of the one that is live now.
-                Err(VerifyError::ReadModel(ReadModelError::Expired { .. })) if left > 0 && !told => left -= 1,
+                Err(VerifyError::ReadModel(ReadModelError::Expired { .. }))
+                    if left > 0 && !told && options.generation.is_none() =>
+                {
+                    left -= 1
+                }
                 done => return done,
             }
         }
@@ -226,10 +247,36 @@ pub enum VerifyError {
     #[error(transparent)]
     Input(#[from] InputError),
     /// It keeps no documents to compare.
-    #[error("{projection} keeps no documents; only those can be compared with history")]
+    #[error(
+        "{projection} keeps no documents: what its own SQL or code writes cannot be folded beside it and compared; replay it \
+         instead"
+    )]
     NotDocuments {
         /// The projection.
         projection: ProjectionName,
+    },
+    /// It has no generation with this number: there never was one, or it was dropped.
+    #[error("{projection} has no generation {generation}; ask for one that it has")]
+    NoSuch {
+        /// The projection.
+        projection: ProjectionName,
+        /// The generation that was asked for.
+        generation: Generation,
+    },
+    /// The generation was folded by another version of the code, which this one cannot fold again.
+    #[error(
+        "generation {generation} of {projection} is of version {found}, and this code of version {version}: run the code that \
+         made it"
+    )]
+    OtherVersion {
+        /// The projection.
+        projection: ProjectionName,
+        /// The generation.
+        generation: Generation,
+        /// Of which version that is.
+        found: u32,
+        /// The version of this code.
+        version: u32,
     },
     /// The read model could not be read. `Expired`: a replay has replaced and dropped the generation, after differences were
     /// told of it, or again and again.

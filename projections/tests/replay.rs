@@ -4,12 +4,13 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use common::*;
 use factum::{Cursor, EventStore, Generation, GenerationState, Position, ProjectionName, ReadModelStore, Tenant};
 use factum_memory::MemoryStore;
 use factum_projections::{
-    PageRequest, Projector, ProjectorOptions, ReplayError, ReplayOptions, ReplayProgress, ReplayReport,
+    KEEP_OLD, PageRequest, Projector, ProjectorOptions, ReplayError, ReplayOptions, ReplayProgress, ReplayReport,
 };
 use futures_util::FutureExt;
 use proptest::prelude::*;
@@ -38,9 +39,9 @@ async fn equal<const KEEP: u64>(
         }
     }
     projector.catch_up().await.unwrap();
-    let options = ReplayOptions::new().keep_old().page_events(replay_page).commit_events(commit_events);
+    let options = ReplayOptions::new().keep_old(KEEP_OLD).page_events(replay_page).commit_events(commit_events);
     for name in ["balances", "turnover"] {
-        let report = projector.replay(name, options, |_| {}).await.unwrap();
+        let report = projector.replay(name, options.clone(), |_| {}).await.unwrap();
         prop_assert_eq!(report.events, history.len() as u64);
         for tenant in [Tenant::default(), acme()] {
             let live = dump(&store, name, Generation(1), &tenant).await;
@@ -69,9 +70,9 @@ proptest! {
             record_all(&*store, &history).await;
             live.catch_up().await.unwrap();
             let expected = dump(&store, "turnover", Generation(1), &Tenant::default()).await;
-            let options = ReplayOptions::new().keep_old().page_events(3).commit_events(6);
+            let options = ReplayOptions::new().keep_old(KEEP_OLD).page_events(3).commit_events(6);
             {
-                let mut dropped = Box::pin(live.replay("turnover", options, |_| {}));
+                let mut dropped = Box::pin(live.replay("turnover", options.clone(), |_| {}));
                 for _ in 0..polls {
                     if (&mut dropped).now_or_never().is_some() {
                         break;
@@ -81,7 +82,7 @@ proptest! {
             // The old one serves, whatever became of the replay; the next begins where its last commit was.
             let shown = live.read_model::<Turnover<5>>().get("all").await.unwrap();
             prop_assert_eq!(shown.checkpoint, store.head().await.unwrap());
-            let report = projector::<5>(&store).replay("turnover", options, |_| {}).await.unwrap();
+            let report = projector::<5>(&store).replay("turnover", options.clone(), |_| {}).await.unwrap();
             prop_assert!(report.events <= history.len() as u64);
             let replayed = dump(&store, "turnover", report.generation, &Tenant::default()).await;
             prop_assert_eq!(replayed, expected);
@@ -99,14 +100,14 @@ async fn a_replay_that_was_dropped_after_commits_is_resumed_and_not_begun_again(
     let projector = projector::<10>(&store);
     let options = ReplayOptions::new().page_events(10).commit_events(20);
     {
-        let mut dropped = Box::pin(projector.replay("turnover", options, |_| {}));
+        let mut dropped = Box::pin(projector.replay("turnover", options.clone(), |_| {}));
         for _ in 0..6 {
             assert!((&mut dropped).now_or_never().is_none());
         }
     }
     let building = projector.status_of("turnover").await.unwrap().building.unwrap();
     assert!(building.checkpoint > Cursor::start() && building.failure.is_none());
-    let report = projector.replay("turnover", options, |_| {}).await.unwrap();
+    let report = projector.replay("turnover", options.clone(), |_| {}).await.unwrap();
     assert_eq!(report.resumed_at, Some(building.checkpoint.clone()));
     assert_eq!(report.events, 100 - building.checkpoint.get(factum::LogId::FIRST).get());
     assert_eq!(projector.read_model::<Turnover<10>>().get("all").await.unwrap().document.unwrap().cents, 100);
@@ -183,9 +184,11 @@ async fn of_two_replays_at_once_one_is_told_of_the_other() {
     }
     let options = ReplayOptions::new().page_events(5).commit_events(10);
     let (one, two) = (projector::<10>(&store), projector::<10>(&store));
-    let (one, two) =
-        futures_util::future::join(one.replay("turnover", options, |_| {}), two.replay("turnover", options, |_| {}))
-            .await;
+    let (one, two) = futures_util::future::join(
+        one.replay("turnover", options.clone(), |_| {}),
+        two.replay("turnover", options.clone(), |_| {}),
+    )
+    .await;
     let told = |result: &Result<_, _>| matches!(result, Err(ReplayError::AnotherReplay { .. }));
     assert!(told(&one) != told(&two), "{one:?} {two:?}");
     let shown = projector::<10>(&store).read_model::<Turnover<10>>().get("all").await.unwrap();
@@ -203,7 +206,7 @@ async fn a_page_token_stays_in_its_generation_and_expires_with_it() {
     projector.catch_up().await.unwrap();
     let balances = projector.read_model::<Balances<5, 2>>();
     let first = balances.list(PageRequest::first(2)).await.unwrap();
-    projector.replay("balances", ReplayOptions::new().keep_old(), |_| {}).await.unwrap();
+    projector.replay("balances", ReplayOptions::new().keep_old(KEEP_OLD), |_| {}).await.unwrap();
     let token = first.next.unwrap();
     let second = balances.list(PageRequest::after(token.clone())).await.unwrap();
     assert_eq!((second.generation, second.documents.len(), second.next), (Generation(1), 2, None));
@@ -217,8 +220,10 @@ async fn only_the_live_generation_is_left_unless_the_old_one_is_kept() {
     let store = bank(1);
     let projector = projector::<5>(&store);
     open(&*store, 1).await;
-    replay(&projector, "balances").await;
-    projector.replay("balances", ReplayOptions::new().keep_old(), |_| {}).await.unwrap();
+    let at_once = projector.replay("balances", ReplayOptions::new().keep_old(Duration::ZERO), |_| {}).await.unwrap();
+    assert_eq!((at_once.live, at_once.kept, at_once.position), (true, None, Position::new(1).into()));
+    let kept = replay(&projector, "balances").await;
+    assert_eq!(kept.kept, Some(Generation(2)));
     let name = ProjectionName::new("balances").unwrap();
     let left: Vec<_> = store.generations(&name).await.unwrap().iter().map(|g| (g.generation.0, g.state)).collect();
     assert_eq!(left, [(2, GenerationState::Retired), (3, GenerationState::Live)]);

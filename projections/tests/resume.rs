@@ -151,6 +151,6 @@ async fn a_halt_that_another_process_has_passed_is_kept_nowhere() {
     soon(newer.catch_up_one("shy")).await.unwrap();
     let name = ProjectionName::new("shy").unwrap();
     assert_eq!(store.generations(&name).await.unwrap()[0].failure, None);
-    newer.replay("shy", ReplayOptions::new().keep_old(), |_| ()).await.unwrap();
+    newer.replay("shy", ReplayOptions::new(), |_| ()).await.unwrap();
     newer.switch_to("shy", factum::Generation(1)).await.unwrap();
 }

@@ -355,7 +355,8 @@ async fn a_read_model_that_stands_on_other_events_says_so_until_it_is_replayed()
         }
     }
     assert_eq!(projector.status_of("turnover").await.unwrap().state, ProjectionState::Diverged);
-    projector.replay("turnover", ReplayOptions::new(), |_| {}).await.unwrap();
+    let at_once = ReplayOptions::new().keep_old(std::time::Duration::ZERO);
+    projector.replay("turnover", at_once, |_| {}).await.unwrap();
     let done = deposit(&*restored, 1, 1).await;
     soon(projector.wait_for("turnover", &done)).await.unwrap();
     let shown = projector.read_model::<Turnover<5>>().get("all").await.unwrap().document;

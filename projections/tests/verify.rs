@@ -244,7 +244,7 @@ async fn a_generation_that_is_replaced_meanwhile_is_verified_anew() {
     let (mut replaced, none) = (false, |difference| panic!("{difference:?}"));
     let replay = |_| {
         if !std::mem::replace(&mut replaced, true) {
-            let replay = projector.replay("balances", ReplayOptions::new(), |_| ());
+            let replay = projector.replay("balances", ReplayOptions::new().keep_old(std::time::Duration::ZERO), |_| ());
             tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(replay)).unwrap();
         }
     };
@@ -253,7 +253,7 @@ async fn a_generation_that_is_replaced_meanwhile_is_verified_anew() {
     assert_eq!((report.generation, report.documents), (Generation(2), 20));
     // Whoever is replaced again and again is told.
     let again = |_| {
-        let replay = projector.replay("balances", ReplayOptions::new(), |_| ());
+        let replay = projector.replay("balances", ReplayOptions::new().keep_old(std::time::Duration::ZERO), |_| ());
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(replay)).unwrap();
     };
     let error = soon(projector.verify("balances", &options, none, again)).await.unwrap_err();

@@ -14,6 +14,8 @@ pub(crate) struct Build {
     pub(crate) version: ProjectionVersion,
     pub(crate) state: GenerationState,
     created_at: DateTime<Utc>,
+    /// Where it is retired.
+    pub(crate) kept_until: Option<DateTime<Utc>>,
     /// By partition and log; only those that something was committed to.
     shards: BTreeMap<(u32, LogId), ShardState>,
     pub(crate) documents: BTreeMap<DocumentKey, BTreeMap<LogId, DocumentVersions>>,
@@ -35,7 +37,7 @@ pub(crate) struct DocumentVersions {
 impl Build {
     pub(crate) fn new(new: &NewGeneration, state: GenerationState, created_at: DateTime<Utc>) -> Self {
         let (shards, documents) = (BTreeMap::new(), BTreeMap::new());
-        Self { version: new.version, state, created_at, shards, documents }
+        Self { version: new.version, state, created_at, kept_until: None, shards, documents }
     }
 
     pub(crate) fn info(&self, projection: factum::ProjectionName, generation: Generation) -> GenerationInfo {
@@ -45,6 +47,7 @@ impl Build {
             version: self.version,
             state: self.state,
             created_at: self.created_at,
+            kept_until: self.kept_until,
             checkpoint: self.reached(),
             failure: self.failure().cloned(),
         }
@@ -120,6 +123,12 @@ impl Build {
         let epoch = Epoch(expected.0.saturating_add(1));
         self.shard(shard).checkpoint.epoch = epoch;
         Ok(epoch)
+    }
+
+    /// Changes what it is for. Whoever holds a page of it can no longer commit that.
+    pub(crate) fn become_what(&mut self, state: GenerationState, kept_until: Option<DateTime<Utc>>) {
+        (self.state, self.kept_until) = (state, kept_until);
+        self.raise_every_epoch();
     }
 
     pub(crate) fn raise_every_epoch(&mut self) {

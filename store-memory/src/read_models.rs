@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -9,7 +10,7 @@ use factum::{
     Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, DocumentRead, Epoch, Failure, Found,
     Generation, GenerationInfo, GenerationState, Lease, LeaseError, LeaseHolder, LeaseName, ListDocuments,
     NewGeneration, ProjectionName, ProjectionVersion, RaiseEpochs, ReadHistory, ReadModelError, ReadModelStore,
-    ReadTarget, Shard, Switch, SwitchError, TakeLease, Tenant,
+    ReadTarget, Shard, Switch, SwitchError, TakeLease, Tenant, kept_until,
 };
 
 use crate::generations::{Build, superseded};
@@ -77,8 +78,8 @@ impl ReadModels {
     }
 
     /// Where the live generation has `diverged`, how far it is says nothing.
-    fn switch(&mut self, switch: &Switch, diverged: bool) -> Result<(), SwitchError> {
-        let Switch { projection, from, to } = switch;
+    fn switch(&mut self, switch: &Switch, diverged: bool, now: DateTime<Utc>) -> Result<(), SwitchError> {
+        let Switch { projection, from, to, keep_old } = switch;
         let of = self.models.entry(projection.clone()).or_default();
         let live = match of.builds.get(from) {
             Some(build) if build.state == GenerationState::Live => build,
@@ -106,13 +107,43 @@ impl ReadModels {
                 return Err(SwitchError::Behind { projection: projection.clone(), to: *to, log, at, live });
             }
         }
-        for (number, state) in [(from, GenerationState::Retired), (to, GenerationState::Live)] {
+        let until = keep_old.and_then(|keep| kept_until(now, keep));
+        for (number, state, until) in [(from, GenerationState::Retired, until), (to, GenerationState::Live, None)] {
             if let Some(build) = of.builds.get_mut(number) {
-                build.state = state;
-                build.raise_every_epoch();
+                build.become_what(state, until);
             }
         }
         Ok(())
+    }
+
+    fn existing_mut(
+        &mut self,
+        projection: &ProjectionName,
+        generation: Generation,
+    ) -> Result<&mut Build, ReadModelError> {
+        let build = self.models.get_mut(projection).and_then(|of| of.builds.get_mut(&generation));
+        build.ok_or_else(|| ReadModelError::Expired { projection: projection.clone(), generation })
+    }
+
+    fn reopen(
+        &mut self,
+        projection: &ProjectionName,
+        generation: Generation,
+    ) -> Result<GenerationInfo, ReadModelError> {
+        let build = self.existing_mut(projection, generation)?;
+        if !matches!(build.state, GenerationState::Retired | GenerationState::Reopened) {
+            return Err(ReadModelError::NotRetired { projection: projection.clone(), generation });
+        }
+        build.become_what(GenerationState::Reopened, None);
+        Ok(build.info(projection.clone(), generation))
+    }
+
+    fn drop_expired(&mut self, projection: &ProjectionName, now: DateTime<Utc>) -> Vec<Generation> {
+        let Some(of) = self.models.get_mut(projection) else { return Vec::new() };
+        let is_over = |build: &Build| {
+            build.state == GenerationState::Retired && build.kept_until.is_some_and(|until| until <= now)
+        };
+        of.builds.extract_if(.., |_, build| is_over(build)).map(|(number, _)| number).collect()
     }
 
     fn drop_generation(&mut self, projection: &ProjectionName, generation: Generation) -> Result<(), ReadModelError> {
@@ -173,11 +204,38 @@ impl ReadModelStore for MemoryStore {
     }
 
     async fn switch(&self, switch: &Switch) -> Result<(), SwitchError> {
-        self.lock(&self.read_models)?.switch(switch, false)
+        let now = self.now();
+        self.lock(&self.read_models)?.switch(switch, false, now)
     }
 
     async fn switch_diverged(&self, switch: &Switch) -> Result<(), SwitchError> {
-        self.lock(&self.read_models)?.switch(switch, true)
+        let now = self.now();
+        self.lock(&self.read_models)?.switch(switch, true, now)
+    }
+
+    async fn retire(
+        &self,
+        projection: &ProjectionName,
+        generation: Generation,
+        keep: Option<Duration>,
+    ) -> Result<(), ReadModelError> {
+        let until = keep.and_then(|keep| kept_until(self.now(), keep));
+        let mut models = self.lock(&self.read_models)?;
+        models.existing_mut(projection, generation)?.become_what(GenerationState::Retired, until);
+        Ok(())
+    }
+
+    async fn reopen(
+        &self,
+        projection: &ProjectionName,
+        generation: Generation,
+    ) -> Result<GenerationInfo, ReadModelError> {
+        self.lock(&self.read_models)?.reopen(projection, generation)
+    }
+
+    async fn drop_expired(&self, projection: &ProjectionName) -> Result<Vec<Generation>, ReadModelError> {
+        let now = self.now();
+        Ok(self.lock(&self.read_models)?.drop_expired(projection, now))
     }
 
     async fn drop_generation(&self, projection: &ProjectionName, generation: Generation) -> Result<(), ReadModelError> {

@@ -35,6 +35,7 @@ mod projection_write;
 mod read;
 mod read_models;
 mod read_models_read;
+mod read_models_retire;
 mod read_models_row;
 mod read_models_write;
 mod roles;

@@ -34,10 +34,11 @@ const MIGRATIONS: &[Migration] = migrations! {
     4 "0004_projected_tables",
     5 "0005_read",
     6 "0006_leases",
+    7 "0007_generations",
 };
 
 /// The newest migration that this release knows, and needs.
-pub(crate) const KNOWN: i32 = 6;
+pub(crate) const KNOWN: i32 = 7;
 
 /// What a store says of itself.
 #[derive(Clone, Copy, Debug)]

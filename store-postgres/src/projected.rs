@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use factum::{
@@ -194,14 +195,31 @@ impl<P: SqlProjection> Generations for SqlProjected<P> {
         self.report_to(generation, log, failure).await
     }
 
-    async fn switch(&self, from: Generation, to: Generation) -> Result<(), SwitchError> {
-        let switch = Switch { projection: self.name.clone(), from, to };
+    async fn switch(&self, from: Generation, to: Generation, keep_old: Option<Duration>) -> Result<(), SwitchError> {
+        let switch = Switch { projection: self.name.clone(), from, to, keep_old };
         ReadModelStore::switch(&*self.store, &switch).await
     }
 
-    async fn switch_diverged(&self, from: Generation, to: Generation) -> Result<(), SwitchError> {
-        let switch = Switch { projection: self.name.clone(), from, to };
+    async fn switch_diverged(
+        &self,
+        from: Generation,
+        to: Generation,
+        keep_old: Option<Duration>,
+    ) -> Result<(), SwitchError> {
+        let switch = Switch { projection: self.name.clone(), from, to, keep_old };
         ReadModelStore::switch_diverged(&*self.store, &switch).await
+    }
+
+    async fn retire(&self, generation: Generation, keep: Option<Duration>) -> Result<(), ProjectedError> {
+        Ok(ReadModelStore::retire(&*self.store, &self.name, generation, keep).await?)
+    }
+
+    async fn reopen(&self, generation: Generation) -> Result<GenerationInfo, ProjectedError> {
+        Ok(ReadModelStore::reopen(&*self.store, &self.name, generation).await?)
+    }
+
+    async fn drop_expired(&self) -> Result<Vec<Generation>, ProjectedError> {
+        Ok(ReadModelStore::drop_expired(&*self.store, &self.name).await?)
     }
 
     async fn drop_generation(&self, generation: Generation) -> Result<(), ProjectedError> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use factum::{Generation, GenerationInfo, GenerationState, NewGeneration, ReadModelError};
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::columns::column;
@@ -195,11 +195,19 @@ pub(crate) enum NotExchanged {
 /// Gives the plain names from the tables of one generation to those of another, within the transaction of the switch. Whoever
 /// reads the old ones is not waited for longer than a moment: others would queue behind.
 pub(crate) async fn exchange(db: &Db, conn: &mut PgConnection, old: i64, new: i64) -> Result<(), NotExchanged> {
-    let said = async {
-        let query = sqlx::query(db.sql.exchange_tables.clone()).bind(old).bind(new);
-        db.prepared(query).fetch_one(&mut *conn).await?.try_get::<Option<String>, _>(0)
-    };
-    match said.await {
+    let query = sqlx::query(db.sql.exchange_tables.clone()).bind(old).bind(new);
+    told(db.prepared(query).fetch_one(conn).await)
+}
+
+/// Takes the plain names from the tables of a generation that is taken out of service, within that transaction.
+pub(crate) async fn set_aside(db: &Db, conn: &mut PgConnection, old: i64) -> Result<(), NotExchanged> {
+    let query = sqlx::query(db.sql.set_tables_aside.clone()).bind(old);
+    told(db.prepared(query).fetch_one(conn).await)
+}
+
+/// What a function said that renames tables.
+fn told(row: Result<PgRow, sqlx::Error>) -> Result<(), NotExchanged> {
+    match row.and_then(|row| row.try_get::<Option<String>, _>(0)) {
         Ok(None) => Ok(()),
         Ok(Some(why)) => Err(NotExchanged::Why(why)),
         Err(error) => Err(match code(&error).as_str() {

@@ -1,5 +1,7 @@
 //! The port to read models.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use factum::{
     Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, Epoch, Failure, Fault, Finding, Found,
@@ -11,7 +13,7 @@ use tokio::runtime::Handle;
 
 use crate::read_models_write::Change;
 use crate::store::PostgresStore;
-use crate::{leases, read_models_read as read, read_models_write as write};
+use crate::{leases, read_models_read as read, read_models_retire as retire, read_models_write as write};
 
 impl PostgresStore {
     /// Most calls find it there. Where one is made, whoever is first makes it, and all find it.
@@ -55,6 +57,35 @@ impl ReadModelStore for PostgresStore {
 
     async fn switch_diverged(&self, switch: &Switch) -> Result<(), SwitchError> {
         write::switch(&self.db, switch, true).await
+    }
+
+    async fn retire(
+        &self,
+        projection: &ProjectionName,
+        generation: Generation,
+        keep: Option<Duration>,
+    ) -> Result<(), ReadModelError> {
+        retire::retire(&self.db, projection, generation, keep).await
+    }
+
+    async fn reopen(
+        &self,
+        projection: &ProjectionName,
+        generation: Generation,
+    ) -> Result<GenerationInfo, ReadModelError> {
+        retire::reopen(&self.db, projection, generation).await?;
+        let all = read::generations(&self.db, projection).await?;
+        // Somebody else may have dropped it at once.
+        let expired = || ReadModelError::Expired { projection: projection.clone(), generation };
+        all.into_iter().find(|info| info.generation == generation).ok_or_else(expired)
+    }
+
+    async fn drop_expired(&self, projection: &ProjectionName) -> Result<Vec<Generation>, ReadModelError> {
+        let dropped = retire::drop_expired(&self.db, projection).await?;
+        if !dropped.is_empty() {
+            self.sweeper.begin(&self.db);
+        }
+        Ok(dropped)
     }
 
     async fn drop_generation(&self, projection: &ProjectionName, generation: Generation) -> Result<(), ReadModelError> {

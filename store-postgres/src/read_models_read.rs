@@ -64,6 +64,7 @@ fn info(of: &ProjectionName, row: &PgRow) -> Result<GenerationInfo, Failed> {
         created_at: row::time(row, 3)?,
         checkpoint: row::reached(row, 4, 5)?,
         failure: failure(row, 6)?,
+        kept_until: row::raw(row, 7)?.map(|_| row::time(row, 7)).transpose()?,
     })
 }
 
@@ -149,16 +150,15 @@ pub(crate) async fn get(db: &Db, target: &ReadTarget, keys: &[DocumentKey]) -> A
     };
     let rows = rows(db, target.projection(), query).await?;
     let first = rows.first().ok_or_else(|| missing(target))?;
-    let found = || -> Result<Found, Failed> {
-        let mut documents = vec![Vec::new(); keys.len()];
-        for row in &rows {
-            if let Some(place) = row::place(row, 7, keys.len())? {
-                documents[place].push(row::document(row)?);
-            }
+    let failed = |failed: Failed| failed.of(target.projection());
+    let mut documents = vec![Vec::new(); keys.len()];
+    for row in &rows {
+        if let Some(place) = row::place(row, 7, keys.len()).map_err(failed)? {
+            let named = |failed: Failed| failed.of_document(target.projection(), &keys[place]);
+            documents[place].push(row::document(row).map_err(named)?);
         }
-        Ok(Found { read: row::document_read(first, 8)?, documents })
-    };
-    found().map_err(|failed| failed.of(target.projection()))
+    }
+    Ok(Found { read: row::document_read(first, 8).map_err(failed)?, documents })
 }
 
 pub(crate) async fn list(db: &Db, list: &ListDocuments) -> Answer<DocumentPage> {
@@ -181,18 +181,21 @@ pub(crate) async fn list(db: &Db, list: &ListDocuments) -> Answer<DocumentPage> 
         DocumentPage { read: row::document_read(first, 8).map_err(failed)?, documents: Vec::new(), end: true };
     for row in &rows {
         let Some(key) = row.try_get::<Option<&str>, _>(7).map_err(|error| failed(error.into()))? else { break };
-        let document = || row::document(row).map_err(failed);
+        let document =
+            |key: &DocumentKey| row::document(row).map_err(|failed| failed.of_document(list.target.projection(), key));
         if let Some((last, of_key)) = page.documents.last_mut()
             && last.key() == key
         {
-            of_key.push(document()?);
+            of_key.push(document(last)?);
             continue;
         }
         if page.documents.len() == keys {
             page.end = false;
             break;
         }
-        page.documents.push((DocumentKey::new(list.tenant.clone(), key)?, vec![document()?]));
+        let key = DocumentKey::new(list.tenant.clone(), key)?;
+        let document = document(&key)?;
+        page.documents.push((key, vec![document]));
     }
     Ok(page)
 }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use factum::{
-    Bounds, Cursor, Document, DocumentRead, Generation, GenerationState, LogId, Position, Positions, ProjectionName,
-    ReadModelError, Version,
+    Bounds, Cursor, Document, DocumentKey, DocumentRead, Generation, GenerationState, LogId, Position, Positions,
+    ProjectionName, ReadModelError, Version,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{Row as _, ValueRef as _};
@@ -19,6 +19,16 @@ pub(crate) enum Failed {
 }
 
 impl Failed {
+    /// Where it is one document that is damaged, it is named.
+    pub(crate) fn of_document(self, projection: &ProjectionName, key: &DocumentKey) -> ReadModelError {
+        match self {
+            Self::Damaged(what) => {
+                ReadModelError::DamagedDocument { projection: projection.clone(), key: key.clone(), what }
+            }
+            other => other.of(projection),
+        }
+    }
+
     pub(crate) fn of(self, projection: &ProjectionName) -> ReadModelError {
         match self {
             Self::Sql(error) => ReadModelError::Fault(fault(error)),
@@ -78,14 +88,15 @@ pub(crate) fn state(text: &str) -> Result<GenerationState, Failed> {
         "building" => Ok(GenerationState::Building),
         "live" => Ok(GenerationState::Live),
         "retired" => Ok(GenerationState::Retired),
+        "reopened" => Ok(GenerationState::Reopened),
         _ => Err(damaged("a state of a generation that is none")),
     }
 }
 
-/// A state as its column holds it.
+/// A state as its column holds it; that a generation was reopened stands in another.
 pub(crate) fn state_column(state: GenerationState) -> &'static str {
     match state {
-        GenerationState::Building => "building",
+        GenerationState::Building | GenerationState::Reopened => "building",
         GenerationState::Live => "live",
         GenerationState::Retired => "retired",
     }

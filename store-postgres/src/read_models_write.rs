@@ -137,11 +137,11 @@ pub(crate) enum Change<'a> {
 }
 
 /// A generation whose row is locked.
-struct Held {
-    id: i64,
+pub(crate) struct Held {
+    pub(crate) id: i64,
     generation: Generation,
     version: ProjectionVersion,
-    state: GenerationState,
+    pub(crate) state: GenerationState,
 }
 
 fn held(row: &PgRow) -> Result<Held, Failed> {
@@ -154,7 +154,7 @@ fn held(row: &PgRow) -> Result<Held, Failed> {
 }
 
 /// Locks generations of a projection, if they are not dropped.
-async fn hold(
+pub(crate) async fn hold(
     db: &Db,
     conn: &mut PgConnection,
     projection: &ProjectionName,
@@ -206,27 +206,43 @@ fn switch_failed(failed: Failed, projection: &ProjectionName) -> SwitchError {
 ///
 /// Tables that somebody reads are not waited for: it is given up and begun again, so that nobody queues behind.
 pub(crate) async fn switch(db: &Db, switch: &Switch, diverged: bool) -> Result<(), SwitchError> {
-    let mut wait = Duration::from_millis(5);
-    let end = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        let busy = match try_switch(db, switch, diverged).await? {
-            None => return Ok(()),
-            Some(busy) => busy,
-        };
-        if tokio::time::Instant::now() + wait > end {
+    let mut patience = Patience::new();
+    while let Some(busy) = try_switch(db, switch, diverged).await? {
+        if !patience.wait().await {
             return Err(SwitchError::Fault(busy));
         }
-        tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-        wait = (wait * 2).min(Duration::from_secs(1));
     }
+    Ok(())
 }
 
 /// For how long the tables of a projection may be in use without a moment's pause before a switch gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Waits between tries, longer each time, until it is enough.
+pub(crate) struct Patience {
+    wait: Duration,
+    end: tokio::time::Instant,
+}
+
+impl Patience {
+    pub(crate) fn new() -> Self {
+        Self { wait: Duration::from_millis(5), end: tokio::time::Instant::now() + PATIENCE }
+    }
+
+    /// Whether it is worth another try.
+    pub(crate) async fn wait(&mut self) -> bool {
+        if tokio::time::Instant::now() + self.wait > self.end {
+            return false;
+        }
+        tokio::time::sleep(self.wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        self.wait = (self.wait * 2).min(Duration::from_secs(1));
+        true
+    }
+}
+
 /// Answers what it would have had to wait for.
 async fn try_switch(db: &Db, switch: &Switch, diverged: bool) -> Result<Option<Fault>, SwitchError> {
-    let Switch { projection, from, to } = switch;
+    let Switch { projection, from, to, keep_old } = switch;
     let failed = |failed: Failed| switch_failed(failed, projection);
     let sql = |error: sqlx::Error| SwitchError::Fault(fault(error));
     let mut transaction = db.begin().await.map_err(sql)?;
@@ -267,22 +283,42 @@ async fn try_switch(db: &Db, switch: &Switch, diverged: bool) -> Result<Option<F
         Err(NotExchanged::Why(why)) => return Err(unfit(why)),
         Err(NotExchanged::Fault(error)) => return Err(sql(error)),
     }
-    exchange(db, conn, old.id, new.id).await.map_err(sql)?;
+    exchange(db, conn, old.id, new.id, *keep_old).await.map_err(sql)?;
     transaction.commit().await.map_err(sql)?;
     Ok(None)
 }
 
 /// The old one first: there is never more than one live one.
-async fn exchange(db: &Db, conn: &mut PgConnection, old: i64, new: i64) -> Result<(), sqlx::Error> {
-    for (id, state) in [(old, GenerationState::Retired), (new, GenerationState::Live)] {
-        set_state(db, conn, id, row::state_column(state)).await?;
+async fn exchange(
+    db: &Db,
+    conn: &mut PgConnection,
+    old: i64,
+    new: i64,
+    keep: Option<Duration>,
+) -> Result<(), sqlx::Error> {
+    for (id, state, keep) in [(old, GenerationState::Retired, keep), (new, GenerationState::Live, None)] {
+        set_state(db, conn, id, row::state_column(state), keep).await?;
     }
-    let raise = sqlx::query(db.sql.raise_every_epoch.clone()).bind([old, new]);
+    raise_every_epoch(db, conn, &[old, new]).await
+}
+
+pub(crate) async fn raise_every_epoch(db: &Db, conn: &mut PgConnection, of: &[i64]) -> Result<(), sqlx::Error> {
+    let raise = sqlx::query(db.sql.raise_every_epoch.clone()).bind(of);
     db.prepared(raise).execute(conn).await.map(drop)
 }
 
-async fn set_state(db: &Db, conn: &mut PgConnection, id: i64, state: &str) -> Result<(), sqlx::Error> {
-    let set = sqlx::query(db.sql.set_generation_state.clone()).bind(id).bind(state);
+/// The longest time that something is kept for by the clock; longer is until somebody drops it.
+const LONGEST: Duration = Duration::from_secs(1_000 * 365 * 86_400);
+
+pub(crate) async fn set_state(
+    db: &Db,
+    conn: &mut PgConnection,
+    id: i64,
+    state: &str,
+    keep: Option<Duration>,
+) -> Result<(), sqlx::Error> {
+    let keep = keep.filter(|keep| *keep <= LONGEST).map(|keep| i64::try_from(keep.as_micros()).unwrap_or(i64::MAX));
+    let set = sqlx::query(db.sql.set_generation_state.clone()).bind(id).bind(state).bind(keep);
     db.prepared(set).execute(conn).await.map(drop)
 }
 
@@ -310,7 +346,7 @@ pub(crate) async fn drop_generation(
     if held.state == GenerationState::Live {
         return Err(ReadModelError::Live { projection: projection.clone(), generation });
     }
-    set_state(db, conn, held.id, "dropping").await.map_err(fault)?;
+    set_state(db, conn, held.id, "dropping", None).await.map_err(fault)?;
     let forget = sqlx::query(db.sql.forget_checkpoints.clone()).bind(held.id);
     db.prepared(forget).execute(conn).await.map_err(fault)?;
     Ok(transaction.commit().await.map_err(fault)?)

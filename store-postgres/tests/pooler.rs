@@ -154,7 +154,7 @@ async fn tables_of_a_projection_are_built_and_switched_through_the_pooler() {
     let (sums, log) = (sums(&store), Log::new().deposits(&[1, 2]));
     log.drive(&sums).await.unwrap();
     let built = log.build(&sums).await;
-    Generations::switch(&sums, Generation(1), built).await.unwrap();
+    Generations::switch(&sums, Generation(1), built, None).await.unwrap();
     log.deposits(&[4]).drive(&sums).await.unwrap();
     assert_eq!(shown(&place).await, ["1 7"]);
 }

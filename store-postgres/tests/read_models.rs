@@ -144,7 +144,8 @@ async fn a_switch_waits_for_commits_that_are_under_way_and_counts_them() {
     let new = store.build(&balances()).await.unwrap();
     store.commit(step(&shard(&old), 0, 7, &[])).await.unwrap();
     store.commit(step(&shard(&new), 0, 7, &[])).await.unwrap();
-    let switch = Switch { projection: old.projection.clone(), from: old.generation, to: new.generation };
+    let switch =
+        Switch { projection: old.projection.clone(), from: old.generation, to: new.generation, keep_old: None };
     let spawn = || {
         let (store, switch) = (Arc::clone(&store), switch.clone());
         tokio::spawn(async move { store.switch(&switch).await })

@@ -110,7 +110,7 @@ async fn a_replayed_generation_takes_the_plain_names_with_all_that_others_built_
     let built = log.build(&sums).await;
     assert_eq!(built, Generation(2));
     assert_eq!(shown(&place).await, ["1 77"], "readers see what is being built");
-    Generations::switch(&sums, Generation(1), built).await.unwrap();
+    Generations::switch(&sums, Generation(1), built, None).await.unwrap();
     assert_eq!(shown(&place).await, ["1 8"]);
     place.execute("UPDATE sums__g1 SET cents = 0").await;
     assert_eq!(texts(&place, "SELECT account FROM richer").await, ["1"], "a view means the old tables");
@@ -139,8 +139,8 @@ async fn a_switch_back_is_a_switch_and_a_dropped_generation_leaves_no_table() {
     let (sums, log) = (sums(&store), Log::new().deposits(&[1]));
     log.drive(&sums).await.unwrap();
     log.build(&sums).await;
-    Generations::switch(&sums, Generation(1), Generation(2)).await.unwrap();
-    Generations::switch(&sums, Generation(2), Generation(1)).await.unwrap();
+    Generations::switch(&sums, Generation(1), Generation(2), None).await.unwrap();
+    Generations::switch(&sums, Generation(2), Generation(1), None).await.unwrap();
     assert_eq!(tables(&place).await, ["days", "days__g2", "sums", "sums__g2"]);
     let live = sums.drop_generation(Generation(1)).await;
     assert!(matches!(live, Err(ProjectedError::ReadModel(ReadModelError::Live { .. }))), "{live:?}");
@@ -183,7 +183,7 @@ async fn a_reader_never_sees_half_a_switch() {
         .collect();
     for generation in 2..8 {
         assert_eq!(log.build(&sums).await, Generation(generation));
-        Generations::switch(&sums, Generation(generation - 1), Generation(generation)).await.unwrap();
+        Generations::switch(&sums, Generation(generation - 1), Generation(generation), None).await.unwrap();
         sums.drop_generation(Generation(generation - 1)).await.unwrap();
     }
     reading.store(false, Ordering::SeqCst);
@@ -204,7 +204,8 @@ async fn a_switch_queues_nobody_behind_a_long_reader() {
     let mut long = place.connection().await;
     sqlx::raw_sql("BEGIN; SELECT * FROM sums").execute(&mut long).await.unwrap();
     let switching = Arc::clone(&sums);
-    let switch = tokio::spawn(async move { Generations::switch(&*switching, Generation(1), Generation(2)).await });
+    let switch =
+        tokio::spawn(async move { Generations::switch(&*switching, Generation(1), Generation(2), None).await });
     for _ in 0..20 {
         let read = tokio::time::timeout(Duration::from_secs(10), shown(&place)).await;
         assert_eq!(read.expect("a reader waits behind a switch"), ["1 1"]);
@@ -228,14 +229,14 @@ async fn a_switch_that_would_lose_what_others_have_is_refused_whole() {
     ];
     for (make, says, undo) in bound {
         place.execute(make).await;
-        let refused = Generations::switch(&sums, Generation(1), Generation(2)).await;
+        let refused = Generations::switch(&sums, Generation(1), Generation(2), None).await;
         assert!(matches!(&refused, Err(SwitchError::Unfit { why, .. }) if why.contains(says)), "{make}: {refused:?}");
         let states: Vec<_> = sums.list().await.unwrap().iter().map(|info| info.state).collect();
         assert_eq!(states, [GenerationState::Live, GenerationState::Building]);
         place.execute(undo).await;
     }
     assert_eq!(tables(&place).await, ["days", "days__g2", "sums", "sums__g2"]);
-    Generations::switch(&sums, Generation(1), Generation(2)).await.unwrap();
+    Generations::switch(&sums, Generation(1), Generation(2), None).await.unwrap();
 }
 
 /// Makes a projection that differs in what it is made of.
@@ -317,7 +318,7 @@ async fn a_schema_that_could_not_be_replayed_is_refused_and_leaves_nothing() {
     let beside = store.sql_projection(Beside).unwrap();
     let opened = Generations::open(&beside).await.unwrap().generation;
     let next = Generations::build(&beside).await.unwrap().generation;
-    Generations::switch(&beside, opened, next).await.unwrap();
+    Generations::switch(&beside, opened, next, None).await.unwrap();
     let lies = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'my \"shop\"' ORDER BY 1";
     assert_eq!(texts(&place, lies).await, ["sums".to_owned(), format!("sums__g{opened}")]);
     assert_eq!(tables(&place).await.len(), before.len() + 1);

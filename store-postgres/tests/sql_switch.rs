@@ -11,7 +11,7 @@ use factum_postgres::{PostgresStore, SqlError, SqlProjected, SqlProjection, SqlT
 use sql::*;
 
 async fn switched(sums: &SqlProjected<Sums>) -> Result<(), SwitchError> {
-    Generations::switch(sums, Generation(1), Generation(2)).await
+    Generations::switch(sums, Generation(1), Generation(2), None).await
 }
 
 /// A switch asked for foreign keys and materialized views and for nothing else that PostgreSQL binds to a table itself. A
@@ -116,7 +116,7 @@ async fn a_switch_outwaits_a_vacuum_and_lets_readers_read_meanwhile() {
         sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut vacuum).await.unwrap();
         let switching = Arc::clone(&sums);
         let switch =
-            tokio::spawn(async move { Generations::switch(&*switching, Generation(from), Generation(to)).await });
+            tokio::spawn(async move { Generations::switch(&*switching, Generation(from), Generation(to), None).await });
         place.until_somebody_waits_for("relation").await;
         let waits = "SELECT mode FROM pg_locks WHERE NOT granted AND locktype = 'relation'
                      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
@@ -160,7 +160,7 @@ async fn a_statement_that_was_prepared_for_one_generation_is_not_used_for_anothe
     let log = Log::new().deposits(&[1]);
     log.drive(&before).await.unwrap();
     let built = log.build(&after).await;
-    Generations::switch(&after, Generation(1), built).await.unwrap();
+    Generations::switch(&after, Generation(1), built, None).await.unwrap();
     let log = log.deposits(&[2]);
     log.drive(&before).await.expect("an older deployment halts over a new column");
     log.deposits(&[3]).drive(&after as &dyn Projected).await.unwrap();

@@ -32,6 +32,22 @@ pub(crate) fn exchange(conn: &Connection, old: Numbered, new: Numbered) -> Resul
     renamed
 }
 
+/// Takes the plain names from the tables of a generation that is taken out of service.
+///
+/// # Errors
+/// Why it cannot be; then some may be renamed, and all is to be undone.
+pub(crate) fn set_aside(conn: &Connection, old: Numbered) -> Result<(), Failed<String>> {
+    let names = names(conn, old.0)?;
+    if names.is_empty() {
+        return Ok(());
+    }
+    not_referred(conn, &names)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_LEGACY_ALTER_TABLE, true)?;
+    let renamed = rename_all(conn, old, &names, old, &[]);
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_LEGACY_ALTER_TABLE, false)?;
+    renamed
+}
+
 fn rename_all(
     conn: &Connection,
     old: Numbered,

@@ -1,5 +1,7 @@
 //! The port to read models: what is read goes to the readers, what is written to the writer.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use factum::{
     Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, Epoch, Failure, Fault, Finding, Found,
@@ -8,7 +10,7 @@ use factum::{
 };
 
 use crate::store::SqliteStore;
-use crate::{leases, read_models_read as read, read_models_write as write};
+use crate::{leases, read_models_read as read, read_models_retire as retire, read_models_write as write};
 
 impl SqliteStore {
     /// Most calls find it there; only who does not goes through the writer.
@@ -57,6 +59,30 @@ impl ReadModelStore for SqliteStore {
 
     async fn switch_diverged(&self, switch: &Switch) -> Result<(), SwitchError> {
         self.change_live(switch, true).await
+    }
+
+    async fn retire(
+        &self,
+        projection: &ProjectionName,
+        generation: Generation,
+        keep: Option<Duration>,
+    ) -> Result<(), ReadModelError> {
+        let projection = projection.clone();
+        self.writer.submit(0, move |inside| retire::retire(inside, &projection, generation, keep)).await
+    }
+
+    async fn reopen(
+        &self,
+        projection: &ProjectionName,
+        generation: Generation,
+    ) -> Result<GenerationInfo, ReadModelError> {
+        let projection = projection.clone();
+        self.writer.submit(0, move |inside| retire::reopen(inside, &projection, generation)).await
+    }
+
+    async fn drop_expired(&self, projection: &ProjectionName) -> Result<Vec<Generation>, ReadModelError> {
+        let projection = projection.clone();
+        self.writer.submit(0, move |inside| retire::drop_expired(inside, &projection)).await
     }
 
     async fn drop_generation(&self, projection: &ProjectionName, generation: Generation) -> Result<(), ReadModelError> {

@@ -39,6 +39,7 @@ pub(crate) fn state_column(state: GenerationState) -> &'static str {
         GenerationState::Building => "building",
         GenerationState::Live => "live",
         GenerationState::Retired => "retired",
+        GenerationState::Reopened => "reopened",
     }
 }
 
@@ -47,6 +48,7 @@ fn state(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<GenerationS
         "building" => Ok(GenerationState::Building),
         "live" => Ok(GenerationState::Live),
         "retired" => Ok(GenerationState::Retired),
+        "reopened" => Ok(GenerationState::Reopened),
         _ => Err(bad(column, "a state that is none")),
     }
 }
@@ -115,6 +117,7 @@ pub(crate) fn generations(conn: &Connection, of: &ProjectionName) -> Answer<Vec<
             version: ProjectionVersion(row.get(2)?),
             state: state(row, 3)?,
             created_at: time(row, 4)?,
+            kept_until: row.get::<_, Option<i64>>(5)?.map(|_| time(row, 5)).transpose()?,
             checkpoint: reached(conn, id)?,
             failure: failure.map_err(|error| damaged(of, format!("its failure: {error}")))?,
         });
@@ -174,7 +177,7 @@ pub(crate) fn checkpoint_of(conn: &Connection, generation: i64, shard: &Shard) -
     Ok(found.unwrap_or_default())
 }
 
-fn existing(conn: &Connection, projection: &ProjectionName, generation: Generation) -> Answer<Row> {
+pub(crate) fn existing(conn: &Connection, projection: &ProjectionName, generation: Generation) -> Answer<Row> {
     let expired = || Failed::Answer(ReadModelError::Expired { projection: projection.clone(), generation });
     find(conn, projection, generation)?.ok_or_else(expired)
 }
@@ -210,6 +213,19 @@ fn document(row: &rusqlite::Row<'_>) -> rusqlite::Result<Document> {
     Ok(Document { body, bounds, positions })
 }
 
+/// A document that may be no document: it is named then.
+fn document_of(row: &rusqlite::Row<'_>, projection: &ProjectionName, key: &DocumentKey) -> Answer<Document> {
+    document(row).map_err(|error| match error {
+        rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..) => {
+            let (projection, key, what) = (projection.clone(), key.clone(), error.to_string());
+            Failed::Answer(ReadModelError::DamagedDocument { projection, key, what })
+        }
+        other => Failed::Sqlite(other),
+    })
+}
+
 /// The current documents with these keys, deleted ones too.
 pub(crate) fn load(conn: &Connection, shard: &Shard, keys: &[DocumentKey]) -> Answer<Vec<Option<Document>>> {
     let moment = Moment::of(conn)?;
@@ -235,8 +251,12 @@ pub(crate) fn get(conn: &Connection, target: &ReadTarget, keys: &[DocumentKey]) 
     let mut select = moment.prepare_cached(include_str!("sql/get_documents.sql"))?;
     let mut documents = Vec::with_capacity(keys.len());
     for key in keys {
-        let found = select.query_map(params![generation, tenant_column(key.tenant()), key.key()], document)?;
-        documents.push(found.collect::<rusqlite::Result<_>>()?);
+        let mut rows = select.query(params![generation, tenant_column(key.tenant()), key.key()])?;
+        let mut of_key = Vec::new();
+        while let Some(row) = rows.next()? {
+            of_key.push(document_of(row, target.projection(), key)?);
+        }
+        documents.push(of_key);
     }
     Ok(Found { read, documents })
 }
@@ -254,7 +274,7 @@ pub(crate) fn list(conn: &Connection, list: &ListDocuments) -> Answer<DocumentPa
         if let Some((last, of_key)) = documents.last_mut()
             && last.key() == key
         {
-            of_key.push(document(row)?);
+            of_key.push(document_of(row, list.target.projection(), last)?);
             continue;
         }
         if documents.len() >= list.limit.max(1) {
@@ -262,7 +282,8 @@ pub(crate) fn list(conn: &Connection, list: &ListDocuments) -> Answer<DocumentPa
             break;
         }
         let key = DocumentKey::new(list.tenant.clone(), key).map_err(|error| Failed::Answer(error.into()))?;
-        documents.push((key, vec![document(row)?]));
+        let document = document_of(row, list.target.projection(), &key)?;
+        documents.push((key, vec![document]));
     }
     Ok(DocumentPage { read, documents, end })
 }

@@ -1,8 +1,12 @@
 //! What changes read models, within the writer's transaction.
 
+use std::time::Duration;
+
+use chrono::DateTime;
 use factum::{
     Checkpoint, Commit, CommitError, Document, DocumentKey, Epoch, Failure, Generation, GenerationInfo,
     GenerationState, LogId, Mark, NewGeneration, ProjectionName, ReadModelError, Shard, StoreId, Switch, SwitchError,
+    kept_until,
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
@@ -208,11 +212,39 @@ pub(crate) fn switch(inside: &mut Inside<'_>, switch: &Switch, diverged: bool) -
     // Before anything else is changed: it alone may fail after it has written.
     let exchanged = within(conn, || exchange(conn, (old.id, switch.from), (new.id, switch.to)))?;
     exchanged.or_gone()?.map_err(unfit)?;
-    for (row, state) in [(&old, GenerationState::Retired), (&new, GenerationState::Live)] {
-        conn.prepare_cached(include_str!("sql/set_generation_state.sql"))?
-            .execute(params![row.id, read::state_column(state)])?;
-        conn.prepare_cached(include_str!("sql/raise_every_epoch.sql"))?.execute(params![row.id])?;
-    }
+    become_what(conn, old.id, GenerationState::Retired, until(inside.now, switch.keep_old))?;
+    become_what(conn, new.id, GenerationState::Live, None)?;
+    Ok(())
+}
+
+/// Until when something is kept that is to be kept for some time from now on.
+pub(crate) fn until(now: i64, keep: Option<Duration>) -> Option<i64> {
+    let now = DateTime::from_timestamp_micros(now)?;
+    Some(kept_until(now, keep?)?.timestamp_micros())
+}
+
+/// Changes what a generation is for. Whoever holds a page of it can no longer commit that.
+pub(crate) fn become_what(
+    conn: &Connection,
+    id: i64,
+    state: GenerationState,
+    until: Option<i64>,
+) -> rusqlite::Result<()> {
+    let mut set = conn.prepare_cached(include_str!("sql/set_generation_state.sql"))?;
+    set.execute(params![id, read::state_column(state), until])?;
+    conn.prepare_cached(include_str!("sql/raise_every_epoch.sql"))?.execute(params![id])?;
+    Ok(())
+}
+
+/// Marks a generation as gone; its rows are deleted later, a few at a time, so that nothing waits for that.
+pub(crate) fn set_dropping(inside: &mut Inside<'_>, id: i64) -> rusqlite::Result<()> {
+    let until: Option<i64> = None;
+    inside
+        .conn
+        .prepare_cached(include_str!("sql/set_generation_state.sql"))?
+        .execute(params![id, "dropping", until])?;
+    inside.conn.prepare_cached(include_str!("sql/forget_checkpoints.sql"))?.execute(params![id])?;
+    inside.to_sweep = true;
     Ok(())
 }
 
@@ -237,7 +269,7 @@ fn not_behind(conn: &Connection, switch: &Switch, old: &Row, new: &Row) -> Resul
     Ok(())
 }
 
-/// Marks a generation as gone; its rows are deleted later, a few at a time, so that nothing waits for that.
+/// Forgets a generation that is not live.
 pub(crate) fn drop_generation(
     inside: &mut Inside<'_>,
     projection: &ProjectionName,
@@ -249,10 +281,7 @@ pub(crate) fn drop_generation(
     if row.state == GenerationState::Live {
         return Err(Failed::Answer(ReadModelError::Live { projection: projection.clone(), generation }));
     }
-    inside.conn.prepare_cached(include_str!("sql/set_generation_state.sql"))?.execute(params![row.id, "dropping"])?;
-    inside.conn.prepare_cached(include_str!("sql/forget_checkpoints.sql"))?.execute(params![row.id])?;
-    inside.to_sweep = true;
-    Ok(())
+    Ok(set_dropping(inside, row.id)?)
 }
 
 /// Deletes some rows of a dropped generation in a transaction of its own; whether there may be more.

@@ -142,7 +142,8 @@ async fn a_switch_needs_the_new_one_whole_and_expels_the_old() {
     store.commit(commit(&old, 0, 7)).await.unwrap();
     let new = store.build(&balances()).await.unwrap();
     assert_eq!(store.build(&balances()).await.unwrap(), new);
-    let switch = Switch { projection: old.projection.clone(), from: old.generation, to: new.generation };
+    let switch =
+        Switch { projection: old.projection.clone(), from: old.generation, to: new.generation, keep_old: None };
     store.commit(commit(&new, 0, 6)).await.unwrap();
     assert!(matches!(store.switch(&switch).await, Err(SwitchError::Behind { .. })));
     store.commit(commit(&new, 6, 7)).await.unwrap();

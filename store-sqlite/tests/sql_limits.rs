@@ -181,7 +181,7 @@ async fn a_schema_that_could_not_be_replayed_is_refused_and_leaves_nothing() {
     let beside = store.sql_projection(Beside).unwrap();
     Generations::open(&beside).await.unwrap();
     assert_eq!(Generations::build(&beside).await.unwrap().generation.0, 3);
-    Generations::switch(&beside, factum::Generation(2), factum::Generation(3)).await.unwrap();
+    Generations::switch(&beside, factum::Generation(2), factum::Generation(3), None).await.unwrap();
     assert_eq!(sums.list().await.unwrap().len(), 3);
 }
 

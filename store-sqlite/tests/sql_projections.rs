@@ -117,7 +117,7 @@ async fn a_replayed_generation_takes_the_plain_names_with_its_indexes_and_keys()
     let built = build(&store, &sums).await;
     assert_eq!(built, Generation(2));
     assert_eq!(shown(&store).await, [("1".to_owned(), 77)], "readers see what is being built");
-    Generations::switch(&sums, Generation(1), built).await.unwrap();
+    Generations::switch(&sums, Generation(1), built, None).await.unwrap();
     assert_eq!(shown(&store).await, [("1".to_owned(), 8)]);
     assert_eq!(strings(&store, "SELECT account FROM rich").await, ["1"], "a view means the old tables");
     let indexes = "SELECT name FROM pragma_index_list('sums') WHERE origin = 'c'";
@@ -144,8 +144,8 @@ async fn a_switch_back_is_a_switch_and_a_dropped_generation_leaves_no_table() {
     let sums = sums(&store);
     drive(&store, &sums).await.unwrap();
     build(&store, &sums).await;
-    Generations::switch(&sums, Generation(1), Generation(2)).await.unwrap();
-    Generations::switch(&sums, Generation(2), Generation(1)).await.unwrap();
+    Generations::switch(&sums, Generation(1), Generation(2), None).await.unwrap();
+    Generations::switch(&sums, Generation(2), Generation(1), None).await.unwrap();
     assert_eq!(tables(&store).await, ["days", "days__g2", "sums", "sums__g2"]);
     let live = sums.drop_generation(Generation(1)).await;
     assert!(matches!(live, Err(ProjectedError::ReadModel(ReadModelError::Live { .. }))), "{live:?}");
@@ -186,7 +186,7 @@ async fn a_reader_never_sees_half_a_switch() {
     };
     for generation in 2..12 {
         assert_eq!(build(&store, &sums).await, Generation(generation));
-        Generations::switch(&sums, Generation(generation - 1), Generation(generation)).await.unwrap();
+        Generations::switch(&sums, Generation(generation - 1), Generation(generation), None).await.unwrap();
         sums.drop_generation(Generation(generation - 1)).await.unwrap();
         assert_eq!(shown(&store).await, [("1".to_owned(), 6)]);
     }
@@ -203,16 +203,16 @@ async fn a_switch_that_would_lose_a_foreign_key_or_meets_a_table_is_refused_whol
     drive(&store, &sums).await.unwrap();
     build(&store, &sums).await;
     tamper(&file, "CREATE TABLE notes (account TEXT REFERENCES sums (account))");
-    let refused = Generations::switch(&sums, Generation(1), Generation(2)).await;
+    let refused = Generations::switch(&sums, Generation(1), Generation(2), None).await;
     assert!(matches!(&refused, Err(SwitchError::Unfit { why, .. }) if why.contains("notes")), "{refused:?}");
     tamper(&file, "DROP TABLE notes; CREATE TABLE days__g1 (a)");
-    let refused = Generations::switch(&sums, Generation(1), Generation(2)).await;
+    let refused = Generations::switch(&sums, Generation(1), Generation(2), None).await;
     assert!(matches!(&refused, Err(SwitchError::Unfit { why, .. }) if why.contains("days__g1")), "{refused:?}");
     let states: Vec<_> = sums.list().await.unwrap().iter().map(|info| info.state).collect();
     assert_eq!(states, [GenerationState::Live, GenerationState::Building]);
     assert_eq!(shown(&store).await, [("1".to_owned(), 1)]);
     tamper(&file, "DROP TABLE days__g1");
-    Generations::switch(&sums, Generation(1), Generation(2)).await.unwrap();
+    Generations::switch(&sums, Generation(1), Generation(2), None).await.unwrap();
 }
 
 #[tokio::test]

@@ -114,7 +114,8 @@ impl Reader {
 
     async fn replay(&self) -> Result<usize> {
         let projector = Projector::new(self.store.events.clone(), self.store.read_models.clone()).with(Balances);
-        let report = projector.replay(Balances::NAME, ReplayOptions::new(), |_| {}).await?;
+        let report =
+            projector.replay(Balances::NAME, ReplayOptions::new().keep_old(std::time::Duration::ZERO), |_| {}).await?;
         Ok(usize::try_from(report.events)?)
     }
 }

@@ -120,7 +120,7 @@ pub(crate) async fn epoch(store: &Store, shard: &Shard) -> Epoch {
 }
 
 pub(crate) fn switch(from: Generation, to: Generation) -> Switch {
-    Switch { projection: name(), from, to }
+    Switch { projection: name(), from, to, keep_old: None }
 }
 
 pub(crate) fn failure() -> Failure {

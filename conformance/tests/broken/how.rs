@@ -218,6 +218,21 @@ ways! {
     ExpiredIsEmpty,
     /// A generation that is dropped is there again when the next is built.
     GivesNumbersTwice,
+    // Read models: what was retired.
+    /// Answers as if it had retired a generation.
+    NeverRetires,
+    /// Forgets until when a generation is kept.
+    KeepsForever,
+    /// Answers as if it had reopened a generation that is in use.
+    ReopensAnything,
+    /// Reopening leaves the epochs as they were.
+    ReopenKeepsEpochs,
+    /// Answers a reopening that it has not done.
+    NeverReopens,
+    /// Drops nothing by time.
+    DropsNothing,
+    /// Drops what is kept still.
+    DropsWhatIsKept,
     // Read models: documents.
     TruncatesDocuments,
     DropsDocumentPositions,

@@ -1,6 +1,7 @@
 //! Read models, broken.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use factum::{
@@ -67,6 +68,7 @@ impl Broken {
             How::CommitsOnAnyCheckpoint => commit.from = now.position,
             How::CommitsInAnyEpoch => commit.epoch = now.epoch,
             How::SwitchKeepsEpochs if self.switched.load(Ordering::SeqCst) => commit.epoch = now.epoch,
+            How::ReopenKeepsEpochs if self.reopened.load(Ordering::SeqCst) => commit.epoch = now.epoch,
             How::CommitsNoDocuments => commit.documents.clear(),
             How::CutsLargeCommits => commit.documents.truncate(1_000),
             How::KeepsNothing => commit.kept.clear(),
@@ -175,6 +177,58 @@ impl ReadModelStore for Broken {
         match (self.how, self.inner.switch_diverged(switch).await) {
             (_, Err(error)) => self.switch_anyway(switch, error).await,
             (_, done) => done,
+        }
+    }
+
+    async fn retire(
+        &self,
+        projection: &ProjectionName,
+        generation: Generation,
+        keep: Option<Duration>,
+    ) -> Result<(), ReadModelError> {
+        match self.how {
+            How::NeverRetires => Ok(()),
+            How::KeepsForever => self.inner.retire(projection, generation, None).await,
+            _ => self.inner.retire(projection, generation, keep).await,
+        }
+    }
+
+    async fn reopen(
+        &self,
+        projection: &ProjectionName,
+        generation: Generation,
+    ) -> Result<GenerationInfo, ReadModelError> {
+        match (self.how, self.inner.reopen(projection, generation).await) {
+            (How::ReopensAnything, Err(ReadModelError::NotRetired { .. })) => {
+                let all = self.inner.generations(projection).await?;
+                Ok(all.into_iter().find(|info| info.generation == generation).unwrap())
+            }
+            (How::ReopenKeepsEpochs, done) => {
+                self.reopened.store(true, Ordering::SeqCst);
+                done
+            }
+            (How::NeverReopens, Ok(info)) => {
+                self.inner.retire(projection, generation, None).await?;
+                Ok(info)
+            }
+            (_, done) => done,
+        }
+    }
+
+    async fn drop_expired(&self, projection: &ProjectionName) -> Result<Vec<Generation>, ReadModelError> {
+        match self.how {
+            How::DropsNothing => Ok(Vec::new()),
+            How::DropsWhatIsKept => {
+                let all = self.inner.generations(projection).await?;
+                let retired = all.into_iter().filter(|info| info.state == GenerationState::Retired);
+                let mut dropped = Vec::new();
+                for info in retired {
+                    self.inner.drop_generation(projection, info.generation).await?;
+                    dropped.push(info.generation);
+                }
+                Ok(dropped)
+            }
+            _ => self.inner.drop_expired(projection).await,
         }
     }
 

@@ -1,5 +1,7 @@
 //! What is asked of something that events are projected into, so that it can be replayed while it serves.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::{Batch, ProjectedError};
@@ -39,13 +41,13 @@ pub trait Generations: Send + Sync {
     /// [`ReadModelError::Expired`](crate::ReadModelError::Expired) if there is no such generation.
     async fn checkpoint_of(&self, generation: Generation, log: LogId) -> Result<Checkpoint, ProjectedError>;
 
-    /// [`Projected::apply`](crate::Projected::apply) to a generation that is live or being built.
+    /// [`Projected::apply`](crate::Projected::apply) to a generation that is not retired.
     ///
     /// # Errors
     /// [`ProjectedError`]; `Superseded` if the generation takes no more writes.
     async fn apply_to(&self, generation: Generation, batch: Batch) -> Result<(), ProjectedError>;
 
-    /// [`Projected::report`](crate::Projected::report) for a generation that is live or being built.
+    /// [`Projected::report`](crate::Projected::report) for a generation that is not retired.
     ///
     /// # Errors
     /// [`ProjectedError`].
@@ -56,19 +58,43 @@ pub trait Generations: Send + Sync {
         failure: Option<Failure>,
     ) -> Result<(), ProjectedError>;
 
-    /// Makes one generation live in the place of another, in one transaction, as
+    /// Makes one generation live in the place of another, which is kept for so long, in one transaction, as
     /// [`ReadModelStore::switch`](crate::ReadModelStore::switch) says.
     ///
     /// # Errors
     /// [`SwitchError`]; then nothing has changed.
-    async fn switch(&self, from: Generation, to: Generation) -> Result<(), SwitchError>;
+    async fn switch(&self, from: Generation, to: Generation, keep_old: Option<Duration>) -> Result<(), SwitchError>;
 
     /// The same in the place of one that has diverged, as
     /// [`ReadModelStore::switch_diverged`](crate::ReadModelStore::switch_diverged) says.
     ///
     /// # Errors
     /// [`SwitchError`]; then nothing has changed.
-    async fn switch_diverged(&self, from: Generation, to: Generation) -> Result<(), SwitchError>;
+    async fn switch_diverged(
+        &self,
+        from: Generation,
+        to: Generation,
+        keep_old: Option<Duration>,
+    ) -> Result<(), SwitchError>;
+
+    /// Takes a generation out of service, as [`ReadModelStore::retire`](crate::ReadModelStore::retire) says.
+    ///
+    /// # Errors
+    /// [`ReadModelError::Expired`](crate::ReadModelError::Expired) if there is no such generation.
+    async fn retire(&self, generation: Generation, keep: Option<Duration>) -> Result<(), ProjectedError>;
+
+    /// Lets a retired generation take writes again, as [`ReadModelStore::reopen`](crate::ReadModelStore::reopen) says.
+    ///
+    /// # Errors
+    /// As there.
+    async fn reopen(&self, generation: Generation) -> Result<GenerationInfo, ProjectedError>;
+
+    /// Drops the retired generations that are kept no longer, as
+    /// [`ReadModelStore::drop_expired`](crate::ReadModelStore::drop_expired) says.
+    ///
+    /// # Errors
+    /// [`ProjectedError`].
+    async fn drop_expired(&self) -> Result<Vec<Generation>, ProjectedError>;
 
     /// Forgets a generation that is not live, with everything in it.
     ///

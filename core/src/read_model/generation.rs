@@ -1,10 +1,13 @@
 //! Generations of a read model.
 
-use chrono::{DateTime, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::commit::Failure;
+use super::document::DocumentKey;
 use crate::fault::Fault;
 use crate::limits::{InputError, MAX_NAME, check_text};
 use crate::place::{Cursor, LogId, Position};
@@ -49,8 +52,10 @@ pub enum GenerationState {
     Building,
     /// Readers of its version read it, and the projector writes it.
     Live,
-    /// It was live and was replaced; it takes no more writes.
+    /// It takes no more writes: it was replaced, or taken out of service.
     Retired,
+    /// It was retired and takes writes again, so that it can catch up and become live once more; nobody reads it.
+    Reopened,
 }
 
 /// What a generation is made of.
@@ -75,6 +80,8 @@ pub struct GenerationInfo {
     pub state: GenerationState,
     /// When it was begun.
     pub created_at: DateTime<Utc>,
+    /// Where it is retired: until when it is kept, by the clock of its store. `None`: until somebody drops it.
+    pub kept_until: Option<DateTime<Utc>>,
     /// How far it is: the least of its partitions, for each log.
     pub checkpoint: Cursor,
     /// Why a shard of it stands still, if one does.
@@ -90,6 +97,26 @@ pub struct Switch {
     pub from: Generation,
     /// The generation that shall be.
     pub to: Generation,
+    /// For how long the one that was live is kept from then on. `None`: until somebody drops it.
+    pub keep_old: Option<Duration>,
+}
+
+/// Until when something is kept that is to be kept for some time from now on; `None` where no calendar reaches that far.
+///
+/// For whoever writes a store.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let now = chrono::DateTime::UNIX_EPOCH;
+/// let until = factum::kept_until(now, Duration::from_secs(3_600)).map(|until| until.timestamp());
+/// assert_eq!(until, Some(3_600));
+/// assert_eq!(factum::kept_until(now, Duration::MAX), None);
+/// ```
+pub fn kept_until(now: DateTime<Utc>, keep: Duration) -> Option<DateTime<Utc>> {
+    let until = now.checked_add_signed(TimeDelta::from_std(keep).ok()?)?;
+    // What no store can hold, and nobody will live to see.
+    (until.timestamp() < 253_370_764_800).then_some(until)
 }
 
 /// Why a read model could not be read or changed.
@@ -120,11 +147,29 @@ pub enum ReadModelError {
         /// The generation.
         generation: Generation,
     },
+    /// The generation is in use, so there is nothing to reopen.
+    #[error("generation {generation} of {projection} is not retired; only one that is can be reopened")]
+    NotRetired {
+        /// The projection.
+        projection: ProjectionName,
+        /// The generation.
+        generation: Generation,
+    },
     /// A stored document or checkpoint is not what was written.
     #[error("the read model {projection} is damaged: {what}; replay it")]
     Damaged {
         /// The projection.
         projection: ProjectionName,
+        /// What is wrong.
+        what: String,
+    },
+    /// One stored document is not what was written, so nothing that holds it can be read. What does not is whole.
+    #[error("the document {:?} of {projection} is damaged: {what}; replay it", .key.key())]
+    DamagedDocument {
+        /// The projection.
+        projection: ProjectionName,
+        /// The document.
+        key: DocumentKey,
         /// What is wrong.
         what: String,
     },

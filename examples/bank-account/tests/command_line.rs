@@ -19,6 +19,7 @@ on_each_store! {
     balances_are_shown_at_a_position_on_a_day_and_from_the_top
     status_and_replay_are_those_of_the_service
     generations_are_shown_and_the_live_one_is_not_dropped
+    one_goes_back_to_what_a_replay_has_replaced
     documents_are_shown_as_they_are_and_were
     a_reader_that_goes_away_is_no_failure
 }
@@ -164,7 +165,7 @@ fn status_and_replay_are_those_of_the_service(bank: &Bank) {
     assert_eq!((&status["head"], &status["projections"][0]["lag"]), (&json!(520), &json!(520)));
     let before = bank.json(&["balances", "--json"]);
     assert_eq!((&before["accounts"], &before["position"]), (&json!(20), &json!(520)));
-    let replayed = bank.json(&["replay", "balances", "--json"]);
+    let replayed = bank.replay(&["balances"]);
     assert_eq!((&replayed[0]["generation"], &replayed[0]["events"]), (&json!(2), &json!(520)));
     assert_eq!(bank.json(&["balances", "--json"]), before);
     let status = bank.json(&["status", "--json"]);
@@ -178,7 +179,7 @@ fn generations_are_shown_and_the_live_one_is_not_dropped(bank: &Bank) {
     bank.run(&["generate", "50", "--accounts", "5"]).success();
     assert_eq!(bank.json(&["generations", "balances", "list", "--json"])["generations"], json!([]));
     bank.run(&["balances"]).success();
-    bank.run(&["replay", "balances"]).success();
+    bank.run(&["replay", "balances", "--keep-old", "0"]).success();
     let listed = bank.json(&["generations", "balances", "list", "--json"]);
     let live = &listed["generations"][0];
     let expected = [&json!(2), &json!("live"), &json!(55), &json!(null)];
@@ -190,6 +191,25 @@ fn generations_are_shown_and_the_live_one_is_not_dropped(bank: &Bank) {
     bank.run(&["generations", "balance", "list"]).fails_with(&["balances, monthly-turnover"]);
     assert_eq!(bank.json(&["generations", "balances", "list", "--json"]), listed);
     assert_eq!(bank.run(&["generations", "balances"]).code, Some(2));
+}
+
+fn one_goes_back_to_what_a_replay_has_replaced(bank: &Bank) {
+    bank.run(&["generate", "50", "--accounts", "5"]).success();
+    bank.run(&["balances"]).success();
+    bank.run(&["replay", "balances"]).success();
+    bank.run(&["generate", "50", "--accounts", "5", "--seed", "2"]).success();
+    let before = bank.json(&["balances", "--json"]);
+    let back = bank.run(&["generations", "balances", "switch", "1"]).success();
+    assert!(back.out.starts_with("balances: generation 1 is live, after 50 events that came since"), "{back:?}");
+    assert_eq!(bank.json(&["balances", "--json"]), before);
+    bank.run(&["verify", "balances"]).success();
+    let dry = bank.run(&["replay", "balances", "--dry-run"]).success();
+    assert!(dry.out.starts_with("balances: would read 105 events after 0 up to 105\n"), "{dry:?}");
+    bank.run(&["replay", "balances", "--to", "60"]).success();
+    let at = bank.json(&["read-model", "list", "balances", "--generation", "3", "--json"]);
+    assert_eq!((&at["checkpoint"], &at["generation"]), (&json!(60), &json!(3)));
+    bank.run(&["generations", "balances", "switch", "3"]).fails_with(&["is at 60 of log 0 and the live one at 105"]);
+    assert_eq!(bank.replay(&["balances", "--verify"])[0]["verified"]["differences"], 0);
 }
 
 fn documents_are_shown_as_they_are_and_were(bank: &Bank) {

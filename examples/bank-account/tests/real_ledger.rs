@@ -81,7 +81,7 @@ fn a_year_of_the_bank_is_exact_and_after_a_replay(bank: &Bank) {
     let mut answers = lines(&with_stdin(bank.command(&["run", "-"]), &commands(&ledger)).success());
     check(&answers, &closing);
 
-    let replayed = bank.json(&["replay", "--all", "--json"]);
+    let replayed = bank.replay(&["--all"]);
     assert_eq!((&replayed[0]["projection"], &replayed[0]["generation"]), (&json!("balances"), &json!(2)));
     assert_eq!(replayed[0]["events"], 29_344);
     answers[1] = bank.json(&["balances", "--json"]);

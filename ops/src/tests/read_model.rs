@@ -14,12 +14,18 @@ fn command(action: ReadModelAction) -> OpsCommand {
 
 fn get(name: &str, key: &str, at: Option<&str>, json: bool) -> OpsCommand {
     let at = at.map(|at| parse_at(at).unwrap());
-    command(ReadModelAction::Get(GetArgs { of: of(name, json), key: key.to_owned(), at }))
+    command(ReadModelAction::Get(GetArgs { of: of(name, json), key: key.to_owned(), at, generation: None }))
 }
 
 fn list(after: Option<&str>, limit: usize, at: Option<&str>, json: bool) -> OpsCommand {
     let at = at.map(|at| parse_at(at).unwrap());
-    command(ReadModelAction::List(ListArgs { of: of("lamps", json), after: after.map(str::to_owned), limit, at }))
+    command(ReadModelAction::List(ListArgs {
+        of: of("lamps", json),
+        after: after.map(str::to_owned),
+        limit,
+        at,
+        generation: None,
+    }))
 }
 
 fn diff(key: &str, [from, to]: [&str; 2], json: bool) -> OpsCommand {

@@ -14,6 +14,8 @@ const PART: usize = 512;
 const SLOT: usize = 700;
 /// A decoded document takes more room than its JSON.
 const CONTENT_FACTOR: usize = 3;
+/// What a kept version takes.
+const KEPT: usize = 120;
 
 /// What history makes of a document in one log.
 #[derive(Debug)]
@@ -34,18 +36,54 @@ pub(super) struct Slot<D> {
     pub(super) key: Box<str>,
     pub(super) stored: Vec<Document>,
     pub(super) folded: Vec<Folded<D>>,
+    /// By log and position.
+    pub(super) kept: Vec<Kept>,
+}
+
+/// A version that is kept of a document, without its content.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) bounds: Bounds,
+    /// Of its content; `None` where that is no JSON.
+    pub(super) hash: Option<u64>,
+    pub(super) is: Verdict,
+}
+
+/// What a kept version is.
+#[derive(Clone, Debug)]
+pub(super) enum Verdict {
+    /// Not met in history yet.
+    Unmet,
+    Right,
+    /// Not what history made of the document then, which is this (unless many are wrong), with these bounds.
+    Wrong(Option<String>, Option<Bounds>),
 }
 
 impl<D> Slot<D> {
     fn new(key: &str, stored: Vec<Document>) -> Self {
-        Self { key: key.into(), stored, folded: Vec::new() }
+        Self { key: key.into(), stored, folded: Vec::new(), kept: Vec::new() }
     }
 
     fn bytes(&self) -> usize {
         let stored: usize =
             self.stored.iter().filter_map(|document| document.body.as_ref()).map(|body| body.len()).sum();
         let folded: usize = self.folded.iter().map(|folded| CONTENT_FACTOR * folded.size).sum();
-        SLOT + 2 * self.key.len() + stored + folded
+        SLOT + 2 * self.key.len() + stored + folded + KEPT * self.kept.len()
+    }
+
+    /// What history makes of it in a log.
+    pub(super) fn folded(&mut self, log: LogId) -> usize {
+        if let Some(at) = self.folded.iter().position(|folded| folded.log == log) {
+            return at;
+        }
+        let (content, bounds, named_by) = (None, None, Position::START);
+        self.folded.push(Folded { log, content, bounds, named_by, dirty: false, size: 0 });
+        self.folded.len() - 1
+    }
+
+    /// The version that is kept of it at a position.
+    pub(super) fn kept_at(&self, log: LogId, position: Position) -> Option<usize> {
+        self.kept.binary_search_by_key(&(log, position), |kept| (kept.bounds.log, kept.bounds.position)).ok()
     }
 }
 
@@ -59,6 +97,8 @@ pub(super) struct Part<D> {
     pub(super) until: Option<String>,
     /// How far the read model was when they were read.
     pub(super) checkpoint: Cursor,
+    /// Keys whose documents cannot be read, and why.
+    pub(super) unreadable: Vec<(DocumentKey, String)>,
     slots: Vec<Slot<D>>,
     places: HashMap<Box<str>, usize>,
     bytes: usize,
@@ -73,7 +113,8 @@ impl<D> Part<D> {
         stored: impl Iterator<Item = (DocumentKey, Vec<Document>)>,
     ) -> Self {
         let (places, bytes) = (HashMap::new(), PART);
-        let mut part = Self { tenant, after, until, checkpoint, slots: Vec::new(), places, bytes };
+        let (slots, unreadable) = (Vec::new(), Vec::new());
+        let mut part = Self { tenant, after, until, checkpoint, unreadable, slots, places, bytes };
         stored.for_each(|(key, stored)| {
             part.add(Slot::new(key.key(), stored));
         });
@@ -88,12 +129,12 @@ impl<D> Part<D> {
         place
     }
 
-    fn weigh(&mut self) {
+    pub(super) fn weigh(&mut self) {
         self.bytes = PART + self.slots.iter().map(Slot::bytes).sum::<usize>();
     }
 
-    /// What history makes of a key in a log.
-    pub(super) fn folded(&mut self, key: &str, log: LogId) -> Result<&mut Folded<D>, InputError> {
+    /// What is known of a key that history names.
+    pub(super) fn slot(&mut self, key: &str) -> Result<&mut Slot<D>, InputError> {
         let place = match self.places.get(key) {
             Some(place) => *place,
             None => {
@@ -101,16 +142,16 @@ impl<D> Part<D> {
                 self.add(Slot::new(key.key(), Vec::new()))
             }
         };
-        let folded = &mut self.slots[place].folded;
-        let at = match folded.iter().position(|folded| folded.log == log) {
-            Some(at) => at,
-            None => {
-                let (content, bounds, named_by) = (None, None, Position::START);
-                folded.push(Folded { log, content, bounds, named_by, dirty: false, size: 0 });
-                folded.len() - 1
-            }
-        };
-        Ok(&mut folded[at])
+        Ok(&mut self.slots[place])
+    }
+
+    pub(super) fn is_readable(&self, key: &str) -> bool {
+        self.unreadable.iter().all(|(unreadable, _)| unreadable.key() != key)
+    }
+
+    /// The keys under which something is stored.
+    pub(super) fn stored_mut(&mut self) -> impl Iterator<Item = &mut Slot<D>> {
+        self.slots.iter_mut().filter(|slot| !slot.stored.is_empty())
     }
 
     /// Its keys, in order, with what is stored and what is folded.

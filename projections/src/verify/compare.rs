@@ -11,19 +11,33 @@ use crate::json::{FieldDifference, Json};
 use crate::projection::Projection;
 
 /// How many fields of a document are named.
-const FIELDS: usize = 100;
+pub(super) const FIELDS: usize = 100;
 
 impl<P: Projection> Verify<'_, P> {
     /// Compares every document of a batch that is folded.
     pub(super) fn compare(&mut self, batch: &Batch<P::Document>, watch: &mut Watch<'_>) -> Result<(), VerifyError> {
         for part in &batch.parts {
-            for slot in part.by_key() {
+            self.tell_unreadable(part, watch);
+            for slot in part.by_key().into_iter().filter(|slot| part.is_readable(&slot.key)) {
                 for log in logs(slot) {
                     self.compare_one(part, slot, log, watch)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// What cannot be read is as wrong as can be.
+    fn tell_unreadable(&mut self, part: &Part<P::Document>, watch: &mut Watch<'_>) {
+        for (key, what) in &part.unreadable {
+            self.report.documents += 1;
+            self.report.differences += 1;
+            let found = Some(Json::Text(format!("it cannot be read: {what}; replay {}", self.documents.name)));
+            let fields = vec![FieldDifference { path: "$".to_owned(), expected: None, found }];
+            let (tenant, key, log) = (key.tenant().clone(), key.key().to_owned(), LogId::FIRST);
+            let (kind, position) = (DifferenceKind::Unreadable, part.checkpoint.get(log));
+            (watch.found)(Difference { tenant, key, log, kind, kept: false, position, fields });
+        }
     }
 
     fn compare_one(
@@ -55,7 +69,7 @@ impl<P: Projection> Verify<'_, P> {
         }
         self.report.differences += 1;
         let (tenant, key, position) = (part.tenant.clone(), slot.key.to_string(), part.checkpoint.get(log));
-        (watch.found)(Difference { tenant, key, log, kind, position, fields });
+        (watch.found)(Difference { tenant, key, log, kind, kept: false, position, fields });
         Ok(())
     }
 }
@@ -95,7 +109,7 @@ fn found(stored: &Document) -> Json {
 }
 
 /// What is kept beside a document and differs: time travel relies on it.
-fn beside(expected: &Bounds, found: &Bounds) -> Vec<FieldDifference> {
+pub(super) fn beside(expected: &Bounds, found: &Bounds) -> Vec<FieldDifference> {
     let time = |time: chrono::DateTime<chrono::Utc>| Json::Text(time.to_rfc3339_opts(SecondsFormat::Micros, true));
     let number = |number: u64| Json::Number(number.to_string());
     let named = |bounds: &Bounds| {

@@ -5,11 +5,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Instant;
 
 use factum::{
-    Bounds, Cursor, DocumentKey, EventStore, GenerationState, ListDocuments, LogId, LogPage, PageLimit, Position,
-    Projected, ReadError, ReadLog, ReadModelError, ReadTarget, Recorded, Tenant,
+    Bounds, Cursor, DocumentKey, EventStore, Generation, GenerationInfo, GenerationState, LogId, LogPage,
+    NewGeneration, PageLimit, Position, Projected, ReadError, ReadLog, ReadModelError, ReadTarget, Recorded, Tenant,
 };
 
-use super::batch::{Batch, Part};
+use super::batch::Batch;
+use super::listing::LISTED;
+use super::versions::judge;
 use super::{VerifyError, VerifyOptions, VerifyProgress, VerifyReport, Watch};
 use crate::ahead::Ahead;
 use crate::documents::Documents;
@@ -19,25 +21,21 @@ use crate::fold::{Page, Stopped, Why, bounds_of, catching};
 use crate::projection::{Keys, Projection};
 use crate::turns::yield_now;
 
-/// How many documents are listed at once, at first and at most.
-const LISTED: usize = 100;
-const LISTED_MOST: usize = 1_000;
-
 pub(crate) struct Verify<'a, P: Projection> {
     pub(super) documents: &'a Documents<P>,
     store: &'a dyn EventStore,
-    options: &'a VerifyOptions,
+    pub(super) options: &'a VerifyOptions,
     started: Instant,
     sample: Option<Sample>,
     /// What is still to be listed, each tenant from after a key.
     todo: VecDeque<(Tenant, Option<String>)>,
     /// The tenants that are listed, or were found in history alone and are to be.
     known: BTreeSet<Tenant>,
-    listed: usize,
+    pub(super) listed: usize,
+    /// How many kept versions were found wrong.
+    wrong: usize,
     pub(super) report: VerifyReport,
 }
-
-type KeyPage = (Vec<DocumentKey>, Option<String>);
 
 /// Which keys belong to a sample: those whose hash is at most this.
 struct Sample {
@@ -51,8 +49,21 @@ impl Sample {
     }
 }
 
+/// The generation that is asked for, if it was folded by code like this.
+fn asked(all: &[GenerationInfo], code: &NewGeneration, generation: Generation) -> Result<Generation, VerifyError> {
+    let projection = code.projection.clone();
+    match all.iter().find(|info| info.generation == generation) {
+        None => Err(VerifyError::NoSuch { projection, generation }),
+        Some(info) if info.version != code.version => {
+            let (found, version) = (info.version.0, code.version.0);
+            Err(VerifyError::OtherVersion { projection, generation, found, version })
+        }
+        Some(_) => Ok(generation),
+    }
+}
+
 impl<'a, P: Projection> Verify<'a, P> {
-    /// Finds the live generation.
+    /// Finds the generation that is asked for, or the live one.
     pub(crate) async fn begin(
         documents: &'a Documents<P>,
         store: &'a dyn EventStore,
@@ -61,24 +72,31 @@ impl<'a, P: Projection> Verify<'a, P> {
         let started = Instant::now();
         let new = documents.new_generation();
         let all = documents.read_models.generations(&documents.name).await?;
-        let live = all.iter().find(|info| info.version == new.version && info.state == GenerationState::Live);
-        let live = live.ok_or(ReadModelError::NoGeneration { projection: new.projection, version: new.version })?;
+        let generation = match options.generation {
+            Some(generation) => asked(&all, &new, generation)?,
+            None => {
+                let live = all.iter().find(|info| info.version == new.version && info.state == GenerationState::Live);
+                let none = || ReadModelError::NoGeneration { projection: new.projection.clone(), version: new.version };
+                live.ok_or_else(none)?.generation
+            }
+        };
         let tenant = options.tenant.clone().unwrap_or_default();
         for key in options.keys.iter().flatten() {
             DocumentKey::new(tenant.clone(), key)?;
         }
         let report = VerifyReport {
             projection: documents.name.clone(),
-            generation: live.generation,
+            generation,
             checkpoint: Cursor::start(),
             documents: 0,
+            versions: 0,
             differences: 0,
             events: 0,
             passes: 0,
             seconds: 0.0,
         };
         let (todo, known) = (VecDeque::from([(tenant.clone(), None)]), BTreeSet::from([tenant]));
-        Ok(Self { documents, store, options, started, sample: None, todo, known, listed: LISTED, report })
+        Ok(Self { documents, store, options, started, sample: None, todo, known, listed: LISTED, wrong: 0, report })
     }
 
     pub(crate) async fn run(mut self, mut watch: Watch<'_>) -> Result<VerifyReport, VerifyError> {
@@ -94,6 +112,7 @@ impl<'a, P: Projection> Verify<'a, P> {
                 self.fold_log(&mut batch, log, &mut watch).await?;
             }
             self.compare(&batch, &mut watch)?;
+            self.compare_kept(&batch, &mut watch).await?;
         }
         self.report.seconds = self.started.elapsed().as_secs_f64();
         Ok(self.report)
@@ -135,7 +154,7 @@ impl<'a, P: Projection> Verify<'a, P> {
         Ok(())
     }
 
-    fn target(&self) -> ReadTarget {
+    pub(super) fn target(&self) -> ReadTarget {
         ReadTarget::Generation(self.documents.name.clone(), self.report.generation)
     }
 
@@ -161,7 +180,7 @@ impl<'a, P: Projection> Verify<'a, P> {
         Ok(())
     }
 
-    fn is_wanted(&self, tenant: &Tenant, key: &str) -> bool {
+    pub(super) fn is_wanted(&self, tenant: &Tenant, key: &str) -> bool {
         self.options.keys.as_ref().is_none_or(|keys| keys.contains(key))
             && self.sample.as_ref().is_none_or(|sample| sample.hash(tenant, key) <= sample.most)
     }
@@ -172,48 +191,15 @@ impl<'a, P: Projection> Verify<'a, P> {
         while batch.bytes() <= self.options.memory / 2
             && let Some((tenant, after)) = self.todo.pop_front()
         {
-            let part = self.list(&tenant, after).await?;
+            let mut part = self.list(&tenant, after).await?;
             if let Some(until) = &part.until {
                 self.todo.push_front((tenant, Some(until.clone())));
             }
+            self.find_kept(&mut part).await?;
             self.report.checkpoint.merge(&part.checkpoint);
             batch.push(part);
         }
         Ok(batch)
-    }
-
-    /// The documents of a tenant after a key, a page of them, and the checkpoint of the same moment.
-    async fn list<D>(&mut self, tenant: &Tenant, after: Option<String>) -> Result<Part<D>, VerifyError> {
-        let target = self.target();
-        if let Some((page, until)) = self.next_keys(tenant, after.as_deref())? {
-            let found = self.documents.read_models.get(&target, &page).await?;
-            let stored = page.into_iter().zip(found.documents);
-            return Ok(Part::new(tenant.clone(), after, until, found.read.checkpoint, stored));
-        }
-        let (tenant, limit) = (tenant.clone(), self.listed);
-        let list = ListDocuments { target, tenant: tenant.clone(), after: after.clone(), limit, deleted: false };
-        let page = self.documents.read_models.list(&list).await?;
-        let last = page.documents.last().map(|(key, _)| key.key().to_owned());
-        let until = last.filter(|_| !page.end);
-        self.next_limit(page.documents.iter().flat_map(|(_, of_key)| of_key).filter_map(|d| d.body.as_ref()));
-        let stored = page.documents.into_iter().filter(|(key, _)| self.is_wanted(&tenant, key.key()));
-        Ok(Part::new(tenant.clone(), after, until, page.read.checkpoint, stored))
-    }
-
-    /// Where keys were asked for: the next of them, and the last of these if more follow.
-    fn next_keys(&self, tenant: &Tenant, after: Option<&str>) -> Result<Option<KeyPage>, VerifyError> {
-        let Some(keys) = &self.options.keys else { return Ok(None) };
-        let mut rest = keys.iter().filter(|key| after.is_none_or(|after| key.as_str() > after));
-        let page = rest.by_ref().take(LISTED).map(|key| DocumentKey::new(tenant.clone(), key));
-        let page = page.collect::<Result<Vec<_>, _>>()?;
-        let until = rest.next().and(page.last()).map(|key| key.key().to_owned());
-        Ok(Some((page, until)))
-    }
-
-    /// A page is to take a small part of the memory, whatever the size of the documents.
-    fn next_limit<'b>(&mut self, bodies: impl Iterator<Item = &'b bytes::Bytes>) {
-        let (count, bytes) = bodies.fold((1, 1), |(count, bytes), body| (count + 1, bytes + body.len()));
-        self.listed = (self.options.memory / 8 / (bytes / count).max(1)).clamp(1, LISTED_MOST);
     }
 
     /// Reads a log as far as any part is to be folded.
@@ -265,7 +251,7 @@ impl<'a, P: Projection> Verify<'a, P> {
         }
     }
 
-    fn fold_page(&self, batch: &mut Batch<P::Document>, page: Page<P::Event>) -> Result<(), VerifyError> {
+    fn fold_page(&mut self, batch: &mut Batch<P::Document>, page: Page<P::Event>) -> Result<(), VerifyError> {
         let (mut keys, mut done) = (Keys::default(), 0);
         let folded = catching(|| {
             for event in &page.events {
@@ -286,13 +272,21 @@ impl<'a, P: Projection> Verify<'a, P> {
     }
 
     /// Takes an event into a document, as the live fold does.
-    fn fold_key(&self, batch: &mut Batch<P::Document>, key: &str, event: &Recorded<P::Event>) -> Result<(), String> {
+    fn fold_key(
+        &mut self,
+        batch: &mut Batch<P::Document>,
+        key: &str,
+        event: &Recorded<P::Event>,
+    ) -> Result<(), String> {
         let tenant = event.stream.tenant();
         let Some(part) = batch.part(tenant, key) else { return Ok(()) };
         if event.position > part.checkpoint.get(event.log) || !self.is_wanted(tenant, key) {
             return Ok(());
         }
-        let folded = part.folded(key, event.log).map_err(|error| error.to_string())?;
+        let slot = part.slot(key).map_err(|error| error.to_string())?;
+        let at = slot.folded(event.log);
+        let kept = slot.kept_at(event.log, event.position);
+        let folded = &mut slot.folded[at];
         if folded.named_by == event.position {
             return Ok(());
         }
@@ -305,6 +299,9 @@ impl<'a, P: Projection> Verify<'a, P> {
             None => folded.content.is_some().then_some(bounds),
         };
         folded.dirty = true;
+        if let Some(kept) = kept {
+            slot.kept[kept].is = judge(&slot.kept[kept], folded, &mut self.wrong)?;
+        }
         batch.unmeasured += 1;
         Ok(())
     }

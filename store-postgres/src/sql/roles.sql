@@ -31,5 +31,5 @@ GRANT INSERT, UPDATE, DELETE ON factum.checkpoints, factum.documents, factum.lea
 GRANT INSERT, DELETE ON factum.kept, factum.projected_tables TO :projector;
 GRANT EXECUTE ON FUNCTION
   factum.commit_page, factum.hold_shard, factum.change_shard, factum.hold_tables, factum.bound_tables,
-  factum.exchange_tables, factum.grant_alike, factum.drop_tables, factum.take_lease
+  factum.exchange_tables, factum.set_tables_aside, factum.grant_alike, factum.drop_tables, factum.take_lease
   TO :projector;

@@ -76,8 +76,10 @@ CREATE TABLE generations (
   projection TEXT NOT NULL,
   generation INTEGER NOT NULL,
   version INTEGER NOT NULL,
-  state TEXT NOT NULL CHECK (state IN ('building', 'live', 'retired', 'dropping', 'dropped')),
+  state TEXT NOT NULL CHECK (state IN ('building', 'live', 'retired', 'reopened', 'dropping', 'dropped')),
   created_at INTEGER NOT NULL,
+  -- Where it is retired: until when it is kept; NULL until somebody drops it.
+  kept_until INTEGER,
   UNIQUE (projection, generation)
 ) STRICT;
 

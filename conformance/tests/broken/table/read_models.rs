@@ -111,6 +111,29 @@ pub(crate) const READ_MODELS: Table = &[
         How::WritesWhatIsRetired,
         &["generations::what_was_retired_takes_no_writes", "generations::a_dropped_one_is_expired"],
     ),
+    (
+        How::NeverRetires,
+        &["retired::the_live_one_can_be_taken_out_of_service", "retired::what_is_built_can_be_taken_out_of_service"],
+    ),
+    (How::KeepsForever, &["retired::what_is_kept_until_it_is_dropped_has_no_time"]),
+    (How::ReopensAnything, &["retired::only_what_is_retired_is_reopened"]),
+    (How::ReopenKeepsEpochs, &["retired::reopening_raises_every_epoch"]),
+    (
+        How::NeverReopens,
+        &[
+            "retired::what_was_retired_comes_back",
+            "retired::a_replay_does_not_build_on_what_was_reopened",
+            "retired::only_what_is_retired_is_dropped_by_time",
+        ],
+    ),
+    (
+        How::DropsNothing,
+        &[
+            "retired::what_was_replaced_is_kept_for_as_long_as_was_said",
+            "retired::what_is_kept_until_it_is_dropped_has_no_time",
+        ],
+    ),
+    (How::DropsWhatIsKept, &["retired::what_was_replaced_is_kept_for_as_long_as_was_said"]),
     (How::DropsTheLiveOne, &["generations::the_live_one_is_not_dropped"]),
     (How::ExpiredIsEmpty, &["generations::a_dropped_one_is_expired"]),
     (How::GivesNumbersTwice, &["generations::numbers_are_never_given_twice"]),

@@ -169,6 +169,13 @@ impl Bank {
         self.run(args).success().json()
     }
 
+    /// What a replay has done, a line for each projection.
+    pub(crate) fn replay(&self, args: &[&str]) -> Vec<Value> {
+        let answer = self.run(&[&["replay"], args, &["--json"]].concat()).success();
+        let lines = answer.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter(|line| line["kind"] == "done").collect()
+    }
+
     pub(crate) fn import(&self, ledger: &Path) -> Answer {
         self.run(&["import", ledger.to_str().unwrap(), "--json"])
     }

@@ -39,7 +39,7 @@ BEGIN
     RETURN;
   END IF;
   SELECT g.id INTO raised FROM factum.generations g
-  WHERE g.projection = p_projection AND g.version = p_version AND g.state = p_state
+  WHERE g.projection = p_projection AND g.version = p_version AND g.state = p_state AND NOT g.reopened
   FOR SHARE;
   IF FOUND THEN
     INSERT INTO factum.checkpoints (generation, log, part, position, epoch)

@@ -1,0 +1,74 @@
+//! The generations of a projection, whether it keeps documents or tables.
+
+use std::time::Duration;
+
+use factum::{Generation, Generations, ProjectedError, SwitchError};
+
+use crate::documents::Rebuilt;
+use crate::drive::Driven;
+
+/// What keeps the generations of a projection.
+#[derive(Clone, Copy)]
+pub(crate) enum Kept<'a> {
+    Documents(&'a dyn Rebuilt),
+    Tables(&'a dyn Generations),
+}
+
+impl Driven {
+    /// `None` where it is written by hand and keeps none.
+    pub(crate) fn kept(&self) -> Option<Kept<'_>> {
+        match (&self.documents, self.projected.generations()) {
+            (Some(documents), _) => Some(Kept::Documents(&**documents)),
+            (None, Some(generations)) => Some(Kept::Tables(generations)),
+            (None, None) => None,
+        }
+    }
+
+    /// Drops what was replaced and is kept no longer. What fails is left to whoever comes next: it only takes room.
+    pub(crate) async fn drop_expired(&self) {
+        let Some(kept) = self.kept() else { return };
+        match kept.drop_expired().await {
+            Ok(dropped) => {
+                for generation in dropped {
+                    tracing::info!(projection = %self.name(), %generation, "dropped, since its time is over");
+                }
+            }
+            Err(error) => tracing::warn!(projection = %self.name(), %error, "what is kept no longer is not dropped"),
+        }
+    }
+}
+
+impl Kept<'_> {
+    pub(crate) async fn switch(
+        self,
+        from: Generation,
+        to: Generation,
+        keep_old: Option<Duration>,
+    ) -> Result<(), SwitchError> {
+        match self {
+            Self::Documents(documents) => documents.switch(from, to, keep_old).await,
+            Self::Tables(generations) => generations.switch(from, to, keep_old).await,
+        }
+    }
+
+    pub(crate) async fn retire(self, generation: Generation, keep: Option<Duration>) -> Result<(), ProjectedError> {
+        match self {
+            Self::Documents(documents) => Ok(documents.retire(generation, keep).await?),
+            Self::Tables(generations) => generations.retire(generation, keep).await,
+        }
+    }
+
+    pub(crate) async fn drop_generation(self, generation: Generation) -> Result<(), ProjectedError> {
+        match self {
+            Self::Documents(documents) => Ok(documents.drop_generation(generation).await?),
+            Self::Tables(generations) => generations.drop_generation(generation).await,
+        }
+    }
+
+    pub(crate) async fn drop_expired(self) -> Result<Vec<Generation>, ProjectedError> {
+        match self {
+            Self::Documents(documents) => Ok(documents.drop_expired().await?),
+            Self::Tables(generations) => generations.drop_expired().await,
+        }
+    }
+}
