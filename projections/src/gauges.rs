@@ -44,6 +44,22 @@ impl Inner {
 }
 
 impl Driven {
+    /// Tells whether this process holds the lease. One that does not knows nothing of how far it is: what it told before
+    /// would stand for ever.
+    pub(crate) fn gauge_lease(&self, held: bool) -> bool {
+        let name = self.name().to_string();
+        metrics::gauge!("factum_projection_lease_held", "projection" => name.clone()).set(if held { 1.0 } else { 0.0 });
+        if !held {
+            for state in STATES {
+                metrics::gauge!("factum_projection_state", "projection" => name.clone(), "state" => state.name())
+                    .set(0.0);
+            }
+            metrics::gauge!("factum_projection_lag_events", "projection" => name.clone()).set(0.0);
+            metrics::gauge!("factum_projection_lag_seconds", "projection" => name).set(0.0);
+        }
+        held
+    }
+
     /// Counts a page that was taken.
     pub(crate) fn count(&self, log: LogId, to: Position, events: usize, time: Duration) {
         let name = self.name().to_string();

@@ -72,8 +72,9 @@ impl ProjectorOptions {
         self
     }
 
-    /// How often an event that cannot be taken is tried before its projection halts (at least once; 3 by default). A
-    /// projection of documents is pure, and fails each time; one that writes elsewhere may have met what passes.
+    /// How often an event that cannot be taken is tried before its projection halts (at least once, at most as often as a
+    /// caller [tries](Self::attempts); 3 by default). A projection of documents is pure, and fails each time; one that
+    /// writes elsewhere may have met what passes.
     #[must_use]
     pub fn tries_per_event(mut self, tries: u32) -> Self {
         self.tries = tries.max(1);

@@ -22,7 +22,9 @@ impl Driven {
                     .increment(1);
                 Err(self.target(error))
             }
-            ProjectedError::Halted(failure) if self.failed_at(failure.log, failure.position) < options.tries => {
+            ProjectedError::Halted(failure)
+                if self.failed_at(failure.log, failure.position) < options.tries.min(options.attempts) =>
+            {
                 Err(self.target(ProjectedError::Halted(failure)))
             }
             ProjectedError::Halted(mut failure) => {

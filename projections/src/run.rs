@@ -130,7 +130,7 @@ impl Inner {
                 Err(error) => driven.set_trouble(Some(Trouble::Failing(error.to_string()))),
             }
             // That nobody could be told how it went is no reason to stop. Whoever drives it tells how far it is.
-            if self.leases.held(&driven.lease)
+            if driven.gauge_lease(self.leases.held(&driven.lease))
                 && let Err(error) = self.gauge(driven).await
             {
                 tracing::debug!(projection = %driven.name(), %error, "the gauges could not be set");

@@ -9,6 +9,7 @@ on_each_store! {
     a_bank_that_is_well_is_told_so
     an_event_that_cannot_be_taken_is_named_until_it_is_mended_and_resumed
     what_nobody_brings_further_is_named
+    a_worker_goes_on_after_a_fix_when_an_operator_says_so
 }
 
 fn doctor(bank: &Bank) -> (Answer, Vec<String>) {
@@ -115,6 +116,52 @@ fn an_event_that_cannot_be_taken_is_named_until_it_is_mended_and_resumed(bank: &
     bank.run(&["doctor"]).success();
     assert!(bank.run(&["resume", "balances"]).success().out.contains("was not halted"));
     bank.run(&["resume", "balance"]).fails_with(&["balances, monthly-turnover"]);
+}
+
+/// Ends with the test that started it, whatever becomes of that.
+struct Worker(std::process::Child);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Looks until a projection is in this state, with so much left to take.
+fn until(bank: &Bank, projection: &str, state: &str, lag: u64) -> Value {
+    let begun = std::time::Instant::now();
+    loop {
+        let now = status(bank, projection);
+        if (&now["state"], &now["lag"]) == (&json!(state), &json!(lag)) {
+            return now;
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{projection} is not {state}: {now}");
+    }
+}
+
+/// A worker is another process than whoever resumes what it runs: it looked at its own memory alone.
+fn a_worker_goes_on_after_a_fix_when_an_operator_says_so(bank: &Bank) {
+    bank.run(&["open", "7", "Jana"]).success();
+    let mut worker = Worker(bank.start(&["work"]));
+    let owner = until(bank, "balances", "live", 0)["owner"]["holder"].clone();
+    assert!(owner.is_string(), "nobody holds the lease, and yet it moves");
+    record_by_hand(bank);
+    bank.run(&["deposit", "7", "5.00"]).success();
+    let halted = until(bank, "balances", "halted", 2);
+    assert_eq!(
+        (&halted["failure"]["stream"]["name"], &halted["failure"]["position"]),
+        (&json!("account-8"), &json!(2))
+    );
+    until(bank, "monthly-turnover", "live", 0);
+    let (answer, codes) = doctor(bank);
+    assert_eq!((answer.code, codes), (Some(3), vec!["halted".to_owned()]), "{answer:?}");
+    mend_by_hand(bank);
+    bank.run(&["resume", "balances"]).success();
+    until(bank, "balances", "live", 0);
+    bank.run(&["doctor"]).success();
+    assert!(worker.0.try_wait().unwrap().is_none(), "the worker has ended");
+    bank.run(&["verify", "balances"]).success();
 }
 
 /// Whoever has a transaction open keeps everybody from writing, and is named.

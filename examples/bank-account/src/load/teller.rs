@@ -113,6 +113,8 @@ impl Teller {
             let opened = teller.accounts.execute(teller.id(account), open).await?;
             let at = opened.cursor.get(LogId::FIRST);
             teller.end(account, Some(Entry { at, change: Change::Opened }));
+            // Where nothing was built yet there is nothing to read.
+            teller.projector.wait_for("balances", &opened.cursor).await?;
         }
         Ok(teller)
     }
