@@ -14,6 +14,7 @@ use futures_util::future;
 use crate::documents::Rebuilt;
 use crate::error::{Diverged, ProjectorError};
 pub(crate) use crate::ground::ground;
+use crate::heads::Turn;
 use crate::lease::Taking;
 use crate::options::ProjectorOptions;
 
@@ -98,6 +99,8 @@ struct LogDrive {
     /// How far the log was looked through past the checkpoint without a match.
     looked: Option<Mark>,
     empty_pages: u32,
+    /// Whether the log ended with the last page.
+    at_end: bool,
     /// The page that follows, where it was read beforehand, and after which position.
     ahead: Option<(Position, LogPage)>,
     page_events: usize,
@@ -265,10 +268,11 @@ impl Driven {
         store: &dyn EventStore,
         options: &ProjectorOptions,
         log: LogId,
+        turn: Option<Turn<'_>>,
     ) -> Result<Step, ProjectorError> {
         drive.take_under(taking);
         let mut state = drive.logs.remove(&log).unwrap_or_default();
-        let done = self.step_log(&mut state, store, options, log).await;
+        let done = self.step_log(&mut state, store, options, log, turn).await;
         match &done {
             // What is known of the log stays true only while steps succeed.
             Ok(_) => {
@@ -288,6 +292,7 @@ impl Driven {
         store: &dyn EventStore,
         options: &ProjectorOptions,
         log: LogId,
+        turn: Option<Turn<'_>>,
     ) -> Result<Step, ProjectorError> {
         let at = match state.at {
             Some(at) => at,
@@ -303,9 +308,16 @@ impl Driven {
         let after = state.looked.map_or(at.position, |mark| mark.position);
         let page = match state.ahead.take().filter(|(ahead, _)| *ahead == after) {
             Some((_, page)) => page,
-            None => self.read(store, log, after, state.page_events).await?,
+            None => match turn.filter(|_| state.at_end) {
+                Some(turn) => {
+                    let page = turn.read(store, log, after, self.projected.filter(), options.limit(state.page_events));
+                    page.await.map_err(|source| self.events(source))?
+                }
+                None => self.read(store, log, after, options.limit(state.page_events)).await?,
+            },
         };
         let LogPage { events, reached, end } = page;
+        state.at_end = end;
         let to = reached.filter(|mark| mark.position > after).or(state.looked);
         let Some(to) = to else { return Ok(Step { reached: at.position, events: 0, end }) };
         if events.is_empty() && !end && state.empty_pages < EMPTY_PAGES {
@@ -316,8 +328,9 @@ impl Driven {
         let count = events.len();
         state.page_events = options.next_page(state.page_events, end);
         let batch = Batch { store: store.id(), log, from: at, to, events };
-        let ahead =
-            async { if end { None } else { Some(self.read(store, log, to.position, state.page_events).await) } };
+        let ahead = async {
+            if end { None } else { Some(self.read(store, log, to.position, options.limit(state.page_events)).await) }
+        };
         let began = Instant::now();
         // Polled first, so that the store reads while the page is folded.
         let (ahead, applied) = future::join(ahead, self.projected.apply(batch)).await;
@@ -342,11 +355,14 @@ impl Driven {
         store: &dyn EventStore,
         log: LogId,
         after: Position,
-        events: usize,
+        limit: PageLimit,
     ) -> Result<LogPage, ProjectorError> {
-        let read = ReadLog::after(log, after).filter(self.projected.filter().clone()).limit(PageLimit::events(events));
-        let page = store.read_log(read).await;
-        page.map_err(|source| ProjectorError::Events { projection: self.name().clone(), source })
+        let read = ReadLog::after(log, after).filter(self.projected.filter().clone()).limit(limit);
+        store.read_log(read).await.map_err(|source| self.events(source))
+    }
+
+    fn events(&self, source: factum::ReadError) -> ProjectorError {
+        ProjectorError::Events { projection: self.name().clone(), source }
     }
 }
 

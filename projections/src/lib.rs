@@ -19,6 +19,7 @@ mod fold;
 mod gauges;
 mod generations;
 mod ground;
+mod heads;
 mod health;
 mod json;
 mod kept;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use factum::{Timer, system_timer};
+use factum::{PageLimit, Timer, system_timer};
 
 /// How a projector reads and waits. The defaults fit a service.
 ///
@@ -17,6 +17,7 @@ use factum::{Timer, system_timer};
 pub struct ProjectorOptions {
     smallest_page: usize,
     largest_page: usize,
+    page_bytes: usize,
     pub(crate) poll: Duration,
     pub(crate) backoff: (Duration, Duration),
     pub(crate) attempts: u32,
@@ -32,6 +33,7 @@ impl ProjectorOptions {
         Self {
             smallest_page: 256,
             largest_page: 4_096,
+            page_bytes: 4 << 20,
             poll: Duration::from_secs(1),
             backoff: (Duration::from_millis(20), Duration::from_secs(10)),
             attempts: 6,
@@ -47,6 +49,14 @@ impl ProjectorOptions {
     pub fn pages(mut self, smallest: usize, largest: usize) -> Self {
         self.smallest_page = smallest.max(1);
         self.largest_page = largest.max(self.smallest_page);
+        self
+    }
+
+    /// How large a page may become in bytes of events; 4 MiB by default. A projection that lags holds two: one that is folded
+    /// and the one that follows.
+    #[must_use]
+    pub fn page_bytes(mut self, bytes: usize) -> Self {
+        self.page_bytes = bytes.max(1);
         self
     }
 
@@ -103,6 +113,10 @@ impl ProjectorOptions {
     pub fn timer(mut self, timer: Arc<dyn Timer>) -> Self {
         self.timer = timer;
         self
+    }
+
+    pub(crate) fn limit(&self, events: usize) -> PageLimit {
+        PageLimit::events(events).with_bytes(self.page_bytes)
     }
 
     pub(crate) fn first_page(&self) -> usize {

@@ -11,6 +11,7 @@ use futures_util::future;
 use crate::documents::{Documents, Rebuilt};
 use crate::drive::Driven;
 use crate::error::{ProjectorError, UnknownProjection};
+use crate::heads::Heads;
 use crate::lease::Leases;
 use crate::options::ProjectorOptions;
 use crate::projection::{Projection, SetupError};
@@ -67,6 +68,7 @@ pub(crate) struct Inner {
     pub(crate) options: ProjectorOptions,
     pub(crate) driven: Vec<Arc<Driven>>,
     pub(crate) leases: Arc<Leases>,
+    pub(crate) heads: Arc<Heads>,
     /// Why a projection cannot be run; every call answers it.
     setup: Option<SetupError>,
 }
@@ -84,8 +86,8 @@ impl Projector {
     /// A projector without projections, which reads events from `store` and keeps documents in `read_models`.
     pub fn new(store: Arc<dyn EventStore>, read_models: Arc<dyn ReadModelStore>) -> Self {
         let options = ProjectorOptions::default();
-        let leases = Arc::new(Leases::new());
-        Self { inner: Arc::new(Inner { store, read_models, options, driven: Vec::new(), leases, setup: None }) }
+        let (leases, heads) = (Arc::new(Leases::new()), Arc::new(Heads::default()));
+        Self { inner: Arc::new(Inner { store, read_models, options, driven: Vec::new(), leases, heads, setup: None }) }
     }
 
     /// With a projection. One that cannot be run as it is written makes every call [`SetupError`].

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::drive::{Driven, Trouble, is_overtaken};
 use crate::error::ProjectorError;
+use crate::heads::Turn;
 use crate::projector::{Inner, ProjectionResult, Projector};
 
 impl Projector {
@@ -92,7 +93,7 @@ impl Inner {
         });
         {
             let all = std::pin::pin!(future::join_all(all));
-            let supervise = std::pin::pin!(self.supervise());
+            let supervise = std::pin::pin!(future::join(self.supervise(), self.listen()));
             let supervised = std::pin::pin!(future::select(all, supervise));
             if let Either::Right(((), running)) = future::select(supervised, std::pin::pin!(shutdown)).await {
                 stop.send_replace(true);
@@ -116,11 +117,12 @@ impl Inner {
     }
 
     async fn live(&self, driven: &Driven, mut stop: watch::Receiver<bool>) -> Result<Cursor, ProjectorError> {
-        let mut wakeups = self.store.wakeups();
+        let (mut wakeups, mut heard) = (self.store.wakeups(), self.heads.heard());
         let mut attempt = 0;
         while !*stop.borrow() {
+            let now = *heard.borrow_and_update();
             let held = self.leases.held(&driven.lease);
-            let turn = AssertUnwindSafe(self.turn(driven, &stop)).catch_unwind().await;
+            let turn = AssertUnwindSafe(self.turn(driven, now, &stop)).catch_unwind().await;
             let turn = turn.unwrap_or_else(|panic| Err(panicked(driven.name(), &*panic)));
             match &turn {
                 Err(
@@ -149,7 +151,7 @@ impl Inner {
                     continue;
                 }
             }
-            if let Err(fault) = self.idle(driven, held, &mut wakeups, &mut stop).await {
+            if let Err(fault) = self.idle(driven, held, (&mut wakeups, &mut heard), &mut stop).await {
                 let source = factum::ReadError::Fault(fault);
                 return Err(ProjectorError::Events { projection: driven.name().clone(), source });
             }
@@ -158,7 +160,8 @@ impl Inner {
     }
 
     /// Drives every log to its end, a page at a time, taking turns with whoever waits, for as long as the lease is held.
-    async fn turn(&self, driven: &Driven, stop: &watch::Receiver<bool>) -> Result<(), ProjectorError> {
+    async fn turn(&self, driven: &Driven, heard: u64, stop: &watch::Receiver<bool>) -> Result<(), ProjectorError> {
+        let turn = Some(Turn { inner: self, heard });
         let mut logs = self.store.logs();
         while !logs.is_empty() {
             let mut going_on = Vec::with_capacity(logs.len());
@@ -175,7 +178,7 @@ impl Inner {
                     driven.forgive();
                     return Ok(());
                 };
-                match driven.step(&mut drive, taking, &*self.store, &self.options, log).await {
+                match driven.step(&mut drive, taking, &*self.store, &self.options, log, turn).await {
                     Ok(step) if step.end => {}
                     Ok(_) => going_on.push(log),
                     Err(error) if is_overtaken(&error) => {
@@ -190,33 +193,49 @@ impl Inner {
         Ok(())
     }
 
-    /// Waits for a signal of the store if the projection is driven here, as it was `held` before the last turn, for its lease
-    /// if it is not, and in any case for the next poll and the end.
+    /// Tells all projections of a signal of the store, or that it is time to look without one. Never ends.
+    async fn listen(&self) {
+        let mut wakeups = self.store.wakeups();
+        loop {
+            let woken = std::pin::pin!(wakeups.changed());
+            match future::select(woken, self.options.timer.sleep(self.options.poll)).await {
+                Either::Left((Ok(()), _)) | Either::Right(_) => self.heads.ring(),
+                // Each projection hears that by itself.
+                Either::Left((Err(_), _)) => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Waits for what `listen` tells if the projection is driven here, as it was `held` before the last turn, for its lease if
+    /// it is not, and in any case for the next poll and the end.
     async fn idle(
         &self,
         driven: &Driven,
         held: bool,
-        wakeups: &mut Wakeups,
+        (wakeups, heard): (&mut Wakeups, &mut watch::Receiver<u64>),
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(), Fault> {
         let mut changes = self.leases.changes();
         let changed = async { while self.leases.held(&driven.lease) == held && changes.changed().await.is_ok() {} };
-        let woken = async {
-            match (held, wakeups.changed().await) {
-                (_, Err(closed)) => Err(closed),
-                (true, Ok(())) => Ok(()),
-                // Not to be woken by what another process is to take; that the store ends is heard all the same.
-                (false, Ok(())) => loop {
-                    wakeups.changed().await?;
-                },
+        let told = async {
+            if !held || heard.changed().await.is_err() {
+                // Not to be woken by what another process is to take.
+                std::future::pending::<()>().await;
+            }
+        };
+        let closed = async {
+            loop {
+                if let Err(closed) = wakeups.changed().await {
+                    break closed;
+                }
             }
         };
         let stopped = std::pin::pin!(stop.wait_for(|stop| *stop).map(|_| ()));
         let over = future::select(self.options.timer.sleep(self.options.poll), stopped);
-        let changed = std::pin::pin!(changed);
-        let over = future::select(over, changed);
-        match future::select(std::pin::pin!(woken), over).await {
-            Either::Left((woken, _)) => woken,
+        let (changed, told, closed) = (std::pin::pin!(changed), std::pin::pin!(told), std::pin::pin!(closed));
+        let over = future::select(future::select(over, changed), told);
+        match future::select(closed, over).await {
+            Either::Left((closed, _)) => Err(closed),
             Either::Right(_) => Ok(()),
         }
     }

@@ -69,6 +69,8 @@ impl Inner {
                 && let Err(error) = self.take(driven).await
             {
                 tracing::warn!(lease = %name, %error, "a lease could not be taken");
+                // It may have been waited for, and the others are to be renewed.
+                break;
             }
         }
         self.bury(&all, time).await?;

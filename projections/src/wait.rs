@@ -144,7 +144,9 @@ impl Inner {
                     elsewhere.wait(self).await?;
                     continue;
                 }
-                Ok(Stand::Ours(taking)) => driven.step(&mut drive, taking, &*self.store, &self.options, log).await,
+                Ok(Stand::Ours(taking)) => {
+                    driven.step(&mut drive, taking, &*self.store, &self.options, log, None).await
+                }
                 Err(error) => Err(error),
             };
             match stepped {

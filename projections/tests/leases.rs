@@ -448,3 +448,35 @@ async fn a_stop_is_bounded_and_says_what_was_not_finished() {
     assert!(matches!(results[0].result, Err(ProjectorError::Unfinished { .. })), "{results:?}");
     assert_eq!(store.leases().await.unwrap(), [], "the lease of a page that was dropped was kept");
 }
+
+/// A signal of the store is one read of its log for all that stand at the head, and each still sees its own events only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn projections_at_the_head_share_one_read() {
+    let store = bank(1);
+    let faulty = Arc::new(Faulty::new(store.clone()));
+    let options = quick().poll_every(Duration::from_secs(3600));
+    let projector = Projector::new(faulty.clone(), store.clone()).options(options);
+    let worker = Worker::start(projector.with(A).with(B).with(C).with(D).with(E).with(F));
+    settled(&store, &[6]).await;
+    // Not by the projector: that reads the log itself where something lags.
+    let current_at = async |done: &factum::Cursor| {
+        for name in NAMES {
+            let name = ProjectionName::new(*name).unwrap();
+            while store.generations(&name).await.unwrap().iter().any(|info| info.checkpoint != *done) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    };
+    soon(current_at(&deposit(&*store, 1, 1).await)).await;
+    let mut fewest = u64::MAX;
+    for _ in 0..20 {
+        let before = faulty.reads();
+        let done = deposit(&*store, 1, 1).await;
+        soon(current_at(&done)).await;
+        fewest = fewest.min(faulty.reads() - before);
+    }
+    assert!(fewest < NAMES.len() as u64, "each reads the log by itself: {fewest} reads at best");
+    let done = deposit(&*store, 1, 1).await;
+    current(&store, &worker.projector, &done).await;
+    worker.end().await;
+}

@@ -13,12 +13,13 @@ CREATE TABLE factum.leases (
 -- projection's generation in this state (NULL: of none). `taken` says which, and the rest how the lease stands.
 --
 -- The row of the lease is held until the end, so that of several who try one goes on. A commit under way holds its checkpoint
--- and is waited for: what comes after it is stale.
+-- and is waited for, a second at most: what comes after it is stale. Whoever was stopped in the middle of a transaction of its
+-- own may hold it until the server ends that, and who would take its lease has others to renew.
 CREATE FUNCTION factum.take_lease(
   p_name text, p_holder text, p_note text, p_seen_holder text, p_seen_counter bigint,
   p_projection text, p_version bigint, p_state text, p_logs bigint[],
   OUT taken boolean, OUT name text, OUT holder text, OUT counter bigint, OUT since timestamptz, OUT note text
-) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off AS $function$
+) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET lock_timeout = '1s' AS $function$
 #variable_conflict use_column
 DECLARE
   raised bigint;
