@@ -272,10 +272,12 @@ fn building(first: &ProjectionStatus, now: &ProjectionStatus, watched: Duration)
     }
     if is_abandoned(first, now) {
         let what = format!(
-            "generation {generation} of {name} is half built, at {}, and nobody builds it",
-            building.checkpoint
+            "generation {generation} of {name} is half built, at {}, and did not move for {:.1} s",
+            building.checkpoint,
+            watched.as_secs_f64()
         );
-        let why = format!("it did not move for {:.1} s: its replay was killed, or hangs", watched.as_secs_f64());
+        let why = "its replay was killed or hangs, or was told with --to how far to go; a large one commits seldom, so look \
+                   for longer with --watch";
         let finding = Finding::new(Severity::Warning, "replay-abandoned", what).because(why).remedy(remedy);
         return Some(building.owner.iter().map(holder).fold(finding, Finding::holder));
     }

@@ -1,6 +1,7 @@
 //! For each promise a store that breaks it, and the checks that must reject it; and no check that rejects nothing.
 
 mod append;
+mod bend;
 mod how;
 mod leases;
 mod models;

@@ -5,121 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use factum::{
-    Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, DocumentRead, Epoch, Failure, Found,
-    Generation, GenerationInfo, GenerationState, HistoryFrom, Lease, LeaseError, LeaseHolder, ListDocuments, LogId,
-    NewGeneration, Position, Positions, ProjectionName, ProjectionVersion, ReadHistory, ReadModelError, ReadModelStore,
-    ReadTarget, Shard, Switch, SwitchError, TakeLease, Tenant,
+    Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, Epoch, Failure, Found, Generation,
+    GenerationInfo, GenerationState, HistoryFrom, Lease, LeaseError, LeaseHolder, ListDocuments, LogId, NewGeneration,
+    Position, ProjectionName, ProjectionVersion, ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard,
+    Switch, SwitchError, TakeLease, Tenant,
 };
 
 use crate::how::How;
 use crate::store::Broken;
-
-impl Broken {
-    fn new_generation(&self, new: &NewGeneration) -> NewGeneration {
-        let version = if self.how == How::MixesVersions { ProjectionVersion(1) } else { new.version };
-        NewGeneration { version, ..new.clone() }
-    }
-
-    fn shard(&self, shard: &Shard) -> Shard {
-        let mut shard = shard.clone();
-        match self.how {
-            How::MixesPartitions => shard.partition = 0,
-            How::MixesLogs => shard.log = LogId::FIRST,
-            _ => {}
-        }
-        shard
-    }
-
-    fn document_key(&self, key: &DocumentKey) -> DocumentKey {
-        match self.how {
-            How::MixesDocumentTenants => DocumentKey::new(Tenant::default(), key.key()).unwrap(),
-            _ => key.clone(),
-        }
-    }
-
-    async fn target(&self, target: &ReadTarget) -> ReadTarget {
-        let name = target.projection().clone();
-        match (self.how, target) {
-            (How::MixesVersions, ReadTarget::Live(..)) | (How::ReadsTheLiveOne, _) => {
-                ReadTarget::Live(name, ProjectionVersion(1))
-            }
-            (How::ServesWhatIsBuilt, ReadTarget::Live(..)) => {
-                let all = self.inner.generations(&name).await.unwrap();
-                all.last().map_or(target.clone(), |newest| ReadTarget::Generation(name, newest.generation))
-            }
-            _ => target.clone(),
-        }
-    }
-
-    fn document(&self, document: &mut Document) {
-        match self.how {
-            How::TruncatesDocuments => {
-                document.body = document.body.take().map(|body| body.slice(..body.len().min(3)));
-            }
-            How::DropsDocumentPositions => document.positions = Positions::default(),
-            _ => {}
-        }
-    }
-
-    async fn changed_commit(&self, mut commit: Commit) -> Result<Commit, CommitError> {
-        commit.shard = self.shard(&commit.shard);
-        let now = self.inner.checkpoint(&commit.shard).await.unwrap_or_default();
-        match self.how {
-            How::CommitsOnAnyCheckpoint => commit.from = now.position,
-            How::CommitsInAnyEpoch => commit.epoch = now.epoch,
-            How::SwitchKeepsEpochs if self.switched.load(Ordering::SeqCst) => commit.epoch = now.epoch,
-            How::ReopenKeepsEpochs if self.reopened.load(Ordering::SeqCst) => commit.epoch = now.epoch,
-            How::CommitsNoDocuments => commit.documents.clear(),
-            How::CutsLargeCommits => commit.documents.truncate(1_000),
-            How::KeepsNothing => commit.kept.clear(),
-            How::KeepsTheFirst => {
-                let mut kept = Vec::new();
-                for (key, document) in std::mem::take(&mut commit.kept) {
-                    if !self.is_kept(&commit.shard, &key, document.bounds.position).await {
-                        kept.push((key, document));
-                    }
-                }
-                commit.kept = kept;
-            }
-            _ => {}
-        }
-        for (key, document) in commit.documents.iter_mut().chain(&mut commit.kept) {
-            *key = self.document_key(key);
-            self.document(document);
-        }
-        Ok(commit)
-    }
-
-    async fn is_kept(&self, shard: &Shard, key: &DocumentKey, at: Position) -> bool {
-        let target = ReadTarget::Generation(shard.projection.clone(), shard.generation);
-        let from = HistoryFrom::After(Position::START);
-        let read = ReadHistory { target, log: shard.log, keys: vec![key.clone()], from, limit: 100 };
-        let history = self.inner.history(&read).await.unwrap();
-        history[0].iter().any(|document| document.bounds.position == at)
-    }
-
-    async fn switch_anyway(&self, switch: &Switch, error: SwitchError) -> Result<(), SwitchError> {
-        match (self.how, error) {
-            (How::SwitchesWhileBehind, SwitchError::Behind { .. }) => self.inner.switch_diverged(switch).await,
-            (How::SwitchesToWhatFailed, SwitchError::Unfit { why, .. }) if why.contains("halted") => Ok(()),
-            (How::SwitchesFromAnything, SwitchError::NotLive { .. }) => Ok(()),
-            (How::SwitchesToAnything, SwitchError::Unfit { .. }) => Ok(()),
-            (_, error) => Err(error),
-        }
-    }
-
-    fn empty(&self, target: &ReadTarget) -> DocumentRead {
-        let generation = match target {
-            ReadTarget::Generation(_, generation) => *generation,
-            ReadTarget::Live(..) => Generation(1),
-        };
-        DocumentRead { generation, checkpoint: factum::Cursor::start() }
-    }
-
-    fn is_empty_instead<T>(&self, answer: &Result<T, ReadModelError>) -> bool {
-        self.how == How::ExpiredIsEmpty && matches!(answer, Err(ReadModelError::Expired { .. }))
-    }
-}
 
 #[async_trait]
 impl ReadModelStore for Broken {
