@@ -191,6 +191,8 @@ async fn nobody_may_more_than_the_role_is_for() {
         "INSERT INTO factum.generations SELECT",
         "DELETE FROM factum.generations",
         "SELECT factum.drop_tables()",
+        "UPDATE factum.leases SET counter = 1",
+        "SELECT factum.take_lease('a', 'b', '', NULL, NULL, NULL, NULL, NULL, '{}')",
     ];
     let log = [
         "INSERT INTO factum.events SELECT",
@@ -214,7 +216,9 @@ async fn nobody_may_more_than_the_role_is_for() {
         }
     }
     assert_eq!(refusal(&place, "folds", "DELETE FROM factum.generations").await.as_deref(), Some("42501"));
-    for read in ["events", "tags", "keys", "documents", "generations", "meta"] {
+    let take = "SELECT factum.take_lease('a', 'b', '', 'c', 1, 'd', 1, 'live', '{0}')";
+    assert_eq!(refusal(&place, "folds", take).await, None);
+    for read in ["events", "tags", "keys", "documents", "generations", "leases", "meta"] {
         let statement = format!("SELECT * FROM factum.{read}");
         assert_eq!(refusal(&place, "stranger", &statement).await.as_deref(), Some("42501"), "{read}");
         assert_eq!(refusal(&place, "looks", &statement).await, None, "{read}");
