@@ -14,13 +14,14 @@ use factum::{
 };
 
 use crate::drive::Driven;
-use crate::error::{DocumentError, ReplayError};
+use crate::error::DocumentError;
 use crate::fold::{Failed, Fold, Page as Decoded, Stopped, Why};
 use crate::json::Json;
 use crate::page::{Answer, Page, PageRequest};
 use crate::projection::{Projection, SetupError, filter};
 use crate::rebuild::Rebuild;
 use crate::replay::{Progress, ReplayReport};
+use crate::replay_error::ReplayError;
 use crate::replay_estimate::Sample;
 use crate::replay_options::{ReplayOptions, What};
 use crate::verify::{Verify, VerifyError, VerifyOptions, VerifyReport, Watch};

@@ -8,10 +8,11 @@ use factum::{
 use thiserror::Error;
 
 use crate::drive::Driven;
-use crate::error::{ProjectorError, ReplayError, UnknownProjection};
+use crate::error::{ProjectorError, UnknownProjection};
 use crate::projection::SetupError;
 use crate::projector::{Inner, Projector};
 use crate::replay::{ReplayProgress, keep_old};
+use crate::replay_error::ReplayError;
 use crate::replay_options::{ReplayOptions, What};
 
 impl Projector {

@@ -6,9 +6,9 @@ use factum::{Cursor, Generation, GenerationInfo, ProjectionName, ReadLog};
 use serde::Serialize;
 
 use crate::drive::Driven;
-use crate::error::ReplayError;
 use crate::kept::Kept;
 use crate::projector::{Inner, Projector};
+use crate::replay_error::ReplayError;
 use crate::replay_generations::GenerationsReplay;
 use crate::replay_options::{ReplayOptions, What};
 use crate::verify::VerifyReport;
@@ -134,15 +134,20 @@ impl Inner {
         let projection = || driven.name().clone();
         let kept = driven.kept().ok_or_else(|| ReplayError::NotDocuments { projection: projection() })?;
         self.goal(driven, options).await?;
-        driven.drop_expired().await;
-        match kept {
-            Kept::Documents(documents) => documents.replay(driven, &*self.store, options, what, progress).await,
-            Kept::Tables(_) if options.verify => Err(ReplayError::NotVerifiable { projection: projection() }),
-            Kept::Tables(generations) => {
-                let replay = GenerationsReplay::begin(driven, generations, &*self.store, options, what).await?;
-                replay.run(progress).await
-            }
+        if options.verify && matches!(kept, Kept::Tables(_)) {
+            return Err(ReplayError::NotVerifiable { projection: projection() });
         }
+        let replay = async {
+            driven.drop_expired().await;
+            match kept {
+                Kept::Documents(documents) => documents.replay(driven, &*self.store, options, what, progress).await,
+                Kept::Tables(generations) => {
+                    let replay = GenerationsReplay::begin(driven, generations, &*self.store, options, what).await?;
+                    replay.run(progress).await
+                }
+            }
+        };
+        self.alone(driven, replay).await
     }
 }
 

@@ -11,12 +11,13 @@ use serde::Serialize;
 use crate::ahead::Ahead;
 use crate::documents::Documents;
 use crate::drive::Driven;
-use crate::error::{ProjectorError, ReplayError};
+use crate::error::ProjectorError;
 use crate::fold::{Failed, Fold, Page, Why};
 use crate::kept::Kept;
 use crate::projection::Projection;
 use crate::projector::{Inner, Projector};
 use crate::replay::up_to;
+use crate::replay_error::ReplayError;
 use crate::replay_options::ReplayOptions;
 use crate::turns::yield_now;
 

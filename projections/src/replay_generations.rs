@@ -9,9 +9,9 @@ use factum::{
 
 use crate::ahead::Ahead;
 use crate::drive::{Driven, ground};
-use crate::error::ReplayError;
 use crate::rebuild::RACES;
 use crate::replay::{Progress, ReplayPhase, ReplayProgress, ReplayReport, keep_old, not_beyond, up_to};
+use crate::replay_error::ReplayError;
 use crate::replay_options::{ReplayOptions, What};
 use crate::turns::yield_now;
 

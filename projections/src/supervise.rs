@@ -16,11 +16,16 @@ use crate::share::{Share, Workers, share};
 /// How much more often one looks that has less than its share, in rounds: others give something back for it.
 const HUNGRY: u32 = 4;
 
+/// How much time lies between two looks for generations that are kept no longer.
+const DROP_EVERY: Duration = Duration::from_secs(60);
+
 /// What one process knows from round to round.
 #[derive(Default)]
 struct Rounds {
     /// Since when leases were free that another is to take.
     free: HashMap<LeaseName, Instant>,
+    /// When what is kept no longer was dropped last.
+    dropped: Option<Instant>,
     /// What it would have when it said so last.
     said: Option<String>,
 }
@@ -40,7 +45,19 @@ impl Inner {
                 }
             };
             self.leases.turned();
+            self.drop_expired(&mut rounds).await;
             self.options.timer.sleep(pause).await;
+        }
+    }
+
+    /// Drops what replays have left of the projections that are driven here and is kept no longer.
+    async fn drop_expired(&self, rounds: &mut Rounds) {
+        if rounds.dropped.is_some_and(|dropped| dropped.elapsed() < DROP_EVERY) {
+            return;
+        }
+        rounds.dropped = Some(Instant::now());
+        for driven in self.driven.iter().filter(|driven| self.leases.held(&driven.lease)) {
+            driven.drop_expired().await;
         }
     }
 
