@@ -2,24 +2,20 @@
 
 use chrono::{DateTime, Utc};
 use factum::{
-    Append, AppendError, Appended, Condition, Fault, FaultKind, LogId, NewEvent, Outcome, Position, StreamId, Version,
-    Versions,
+    Append, AppendError, Appended, Fault, FaultKind, LogId, NewEvent, Outcome, Position, StreamWrite, Version, Versions,
 };
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{Row, SqlStr};
 
 use crate::columns::{Json, column, condition_column, metadata_column, tag_texts, tenant_column};
 use crate::db::Bound;
-use crate::group::{HOLDS, Judged};
+use crate::group::{Contents, HOLDS, Judged};
+use crate::sql::Statements;
 
-/// An append of one event to one stream, without key and query: it has a function of its own, which costs half of what the
-/// one for groups does.
-pub(crate) fn as_one(append: &Append) -> Option<(&StreamId, Condition, &NewEvent)> {
+/// An append to one stream, without key and query: it has functions of its own, which cost half of what the one for groups does.
+pub(crate) fn as_one(append: &Append) -> Option<&StreamWrite> {
     match (append.writes.as_slice(), &append.query_condition, &append.keyed) {
-        ([write], None, None) => match write.events.as_slice() {
-            [event] => Some((&write.stream, write.condition, event)),
-            _ => None,
-        },
+        ([write], None, None) if !write.events.is_empty() => Some(write),
         _ => None,
     }
 }
@@ -27,20 +23,24 @@ pub(crate) fn as_one(append: &Append) -> Option<(&StreamId, Condition, &NewEvent
 /// The statement of such an append.
 ///
 /// # Errors
-/// Where the metadata of the event cannot be written.
-pub(crate) fn bind_one(
-    sql: SqlStr,
-    stream: &StreamId,
-    condition: Condition,
-    event: &NewEvent,
-) -> Result<Bound<'static>, Fault> {
+/// Where the metadata of an event cannot be written.
+pub(crate) fn bind_one(sql: &Statements, write: &StreamWrite) -> Result<Bound<'static>, Fault> {
+    let one = write.events.len() == 1;
+    let bound = sqlx::query(if one { sql.append_one.clone() } else { sql.append_run.clone() })
+        .bind(write.stream.name())
+        .bind(tenant_column(write.stream.tenant()))
+        .bind(write.stream.category())
+        .bind(condition_column(write.condition));
+    match write.events.as_slice() {
+        [event] => bind_event(bound, event),
+        events => Ok(Contents::of(events)?.bind(bound)),
+    }
+}
+
+fn bind_event(bound: Bound<'static>, event: &NewEvent) -> Result<Bound<'static>, Fault> {
     let metadata = metadata_column(event)?;
     let tags: Option<Vec<&str>> = (!event.tags.is_empty()).then(|| tag_texts(&event.tags).collect());
-    Ok(sqlx::query(sql)
-        .bind(stream.name())
-        .bind(tenant_column(stream.tenant()))
-        .bind(stream.category())
-        .bind(condition_column(condition))
+    Ok(bound
         .bind(event.id.as_uuid())
         .bind(event.event_type.as_str())
         .bind(i64::from(event.schema_version))
@@ -51,16 +51,20 @@ pub(crate) fn bind_one(
 }
 
 /// The answer to such an append.
-pub(crate) fn answer_one(row: &PgRow, stream: &StreamId, expected: Condition) -> Result<Answer, sqlx::Error> {
+pub(crate) fn answer_one(row: &PgRow, write: &StreamWrite) -> Result<Answer, sqlx::Error> {
     let answer: Vec<Option<i64>> = row.try_get(0)?;
     let answer = |n: usize| answer.get(n).copied().flatten();
-    let (at, version) = (answer(0), answer(1).and_then(version_of));
+    let (first_at, first) = (answer(0), answer(1).and_then(version_of));
     let recorded_at = answer(2).and_then(DateTime::from_timestamp_micros);
-    let (Some(at), Some(recorded_at), Some(version)) = (at, recorded_at, version) else {
-        return Ok(Answer::Refused(AppendError::Conflict { stream: stream.clone(), expected, actual: version }));
+    let stream = &write.stream;
+    let (Some(first_at), Some(recorded_at), Some(first)) = (first_at, recorded_at, first) else {
+        let (stream, expected) = (stream.clone(), write.condition);
+        return Ok(Answer::Refused(AppendError::Conflict { stream, expected, actual: first }));
     };
-    let versions = vec![Versions { stream: stream.clone(), first: version, last: version }];
-    Ok(Answer::Done(accepted(at, at, recorded_at, versions)))
+    let more = write.events.len() as u64 - 1;
+    let last = Version::advance(Some(first), more).unwrap_or(first);
+    let versions = vec![Versions { stream: stream.clone(), first, last }];
+    Ok(Answer::Done(accepted(first_at, first_at + column(more), recorded_at, versions)))
 }
 
 /// What became of one append.

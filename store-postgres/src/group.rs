@@ -89,6 +89,12 @@ struct Events<'a> {
     stream: Vec<&'a str>,
     tenant: Vec<&'a str>,
     category: Vec<&'a str>,
+    contents: Contents<'a>,
+}
+
+/// What events hold, whatever streams they are of.
+#[derive(Debug, Default)]
+pub(crate) struct Contents<'a> {
     id: Vec<uuid::Uuid>,
     event_type: Vec<&'a str>,
     schema_version: Vec<i64>,
@@ -210,6 +216,29 @@ impl<'a> Events<'a> {
         self.stream.push(stream.name());
         self.tenant.push(tenant_column(stream.tenant()));
         self.category.push(stream.category());
+        self.contents.push(event)
+    }
+
+    fn bind(self, bound: Bound<'static>) -> Bound<'static> {
+        let tenants = self.tenant.iter().any(|tenant| !tenant.is_empty());
+        let bound = bound.bind(self.append).bind(self.write).bind(self.in_append).bind(self.in_write).bind(self.stream);
+        let bound = bound.bind(tenants.then_some(self.tenant)).bind(self.category);
+        self.contents.bind(bound)
+    }
+}
+
+impl<'a> Contents<'a> {
+    /// # Errors
+    /// Where the metadata of an event cannot be written.
+    pub(crate) fn of(events: &'a [NewEvent]) -> Result<Self, Fault> {
+        let mut contents = Self::default();
+        for event in events {
+            contents.push(event)?;
+        }
+        Ok(contents)
+    }
+
+    fn push(&mut self, event: &'a NewEvent) -> Result<(), Fault> {
         self.id.push(event.id.as_uuid());
         self.event_type.push(event.event_type.as_str());
         self.schema_version.push(i64::from(event.schema_version));
@@ -220,16 +249,15 @@ impl<'a> Events<'a> {
         Ok(())
     }
 
-    fn bind(self, bound: Bound<'static>) -> Bound<'static> {
-        let tenants = self.tenant.iter().any(|tenant| !tenant.is_empty());
+    /// What no event has is NULL.
+    pub(crate) fn bind(self, bound: Bound<'static>) -> Bound<'static> {
         let occurred = self.occurred_at.iter().any(Option::is_some);
         let tagged = self.tags.iter().any(Option::is_some);
         let described = self.metadata.iter().any(Option::is_some);
         let metadata: Option<Vec<_>> = described
             .then(|| self.metadata.iter().map(|json| json.as_deref().map(|json| Json(json.as_bytes()))).collect());
-        let bound = bound.bind(self.append).bind(self.write).bind(self.in_append).bind(self.in_write).bind(self.stream);
-        let bound = bound.bind(tenants.then_some(self.tenant)).bind(self.category).bind(self.id).bind(self.event_type);
-        let bound = bound.bind(self.schema_version).bind(occurred.then_some(self.occurred_at));
+        let bound = bound.bind(self.id).bind(self.event_type).bind(self.schema_version);
+        let bound = bound.bind(occurred.then_some(self.occurred_at));
         bound.bind(tagged.then_some(self.tags)).bind(metadata).bind(self.payload)
     }
 }

@@ -120,17 +120,15 @@ impl Link {
     }
 
     async fn send(&mut self, db: &Db, appends: &[&Append], retention: KeyRetention) -> Result<Vec<Answer>, Broken> {
-        if let [append] = appends
-            && let Some((stream, condition, event)) = as_one(append)
-        {
-            let bound = bind_one(db.sql.append_one.clone(), stream, condition, event).map_err(Broken::NotSent)?;
-            let row = self.run(db, bound).await?;
-            return Ok(vec![answer_one(&row, stream, condition)?]);
-        }
-        if let [append] = appends
-            && by_copy(appends)
-        {
-            return Ok(vec![copy::append(&mut self.conn, db, append, retention).await?]);
+        if let [append] = appends {
+            if by_copy(appends) {
+                return Ok(vec![copy::append(&mut self.conn, db, append, retention).await?]);
+            }
+            if let Some(write) = as_one(append) {
+                let bound = bind_one(&db.sql, write).map_err(Broken::NotSent)?;
+                let row = self.run(db, bound).await?;
+                return Ok(vec![answer_one(&row, write)?]);
+            }
         }
         let columns = Columns::of(appends.iter().copied()).map_err(Broken::NotSent)?;
         let row = self.run(db, columns.bind(db.sql.append_group.clone(), keys::since(retention))).await?;

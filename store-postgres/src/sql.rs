@@ -129,6 +129,7 @@ fn shared(text: String) -> SqlStr {
 statements! {
     append_group,
     append_one,
+    append_run,
     backend,
     bound_silence,
     change_shard,

@@ -55,6 +55,45 @@ BEGIN
   RETURN ARRAY[at, last, round(extract(epoch FROM recorded) * 1000000)::bigint];
 END $function$;
 
+-- Several events to one stream, from a command that decided more than one, or a batch: what a lone append of them calls. Answers
+-- as `append_one` does, with the position and version of the first. What no event has is NULL.
+CREATE FUNCTION factum.append_run(
+  p_stream text, p_tenant text, p_category text, p_condition bigint, e_id uuid[], e_type text[], e_schema_version bigint[],
+  e_occurred_at timestamptz[], e_tags text[], e_metadata json[], e_payload json[]
+) RETURNS bigint[] LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $function$
+DECLARE
+  head bigint;
+  last bigint;
+  recorded timestamptz;
+BEGIN
+  IF pg_advisory_xact_lock(:lock) IS NULL THEN END IF;
+  PERFORM factum.require_settings();
+  SELECT e.version INTO last FROM factum.events e
+  WHERE e.stream = p_stream AND e.tenant = p_tenant ORDER BY e.version DESC LIMIT 1;
+  IF (CASE p_condition WHEN -1 THEN false WHEN -2 THEN last IS NULL ELSE coalesce(last, 0) <> p_condition END) THEN
+    RETURN ARRAY[NULL, last];
+  END IF;
+  SELECT e.position, e.recorded_at INTO head, recorded FROM factum.events e ORDER BY e.position DESC LIMIT 1;
+  head := coalesce(head, 0);
+  last := coalesce(last, 0);
+  recorded := greatest(recorded, clock_timestamp());
+  INSERT INTO factum.events (
+    position, version, recorded_at, occurred_at, id, schema_version, tenant, category, stream, event_type, tags, metadata,
+    payload
+  )
+  SELECT
+    head + e.n, last + e.n, recorded, e.occurred_at, e.id, e.schema_version, p_tenant, p_category, p_stream, e.type,
+    e.tags::text[], e.metadata, e.payload
+  FROM unnest(e_id, e_type, e_schema_version, e_occurred_at, e_tags, e_metadata, e_payload) WITH ORDINALITY
+    AS e(id, type, schema_version, occurred_at, tags, metadata, payload, n);
+  IF e_tags IS NOT NULL THEN
+    INSERT INTO factum.tags (position, tag, tenant, category, event_type)
+    SELECT e.position, unnest(e.tags), e.tenant, e.category, e.event_type
+    FROM factum.events e WHERE e.position > head AND e.tags IS NOT NULL;
+  END IF;
+  RETURN ARRAY[head + 1, last + 1, round(extract(epoch FROM recorded) * 1000000)::bigint];
+END $function$;
+
 -- The position of the first event after `p_after` that a query matches, or NULL. The arrays hold one element for each item of
 -- the query: an array literal, or NULL where the item does not say. With tags it walks their index, seeking from one to the
 -- other, so that its cost is that of what it finds, whatever the size of the store. The settings keep the planner on the
