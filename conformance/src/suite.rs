@@ -165,6 +165,16 @@ macro_rules! __every_check {
                 logs_have_documents_of_their_own,
                 a_generation_can_be_read_by_its_number,
             }
+            read_models::finding {
+                documents_are_found_by_their_fields,
+                what_is_found_is_sorted_alike_everywhere,
+                pages_go_on_where_the_last_one_ended,
+                fields_follow_their_documents,
+                a_field_that_a_generation_lacks_is_refused,
+                fields_belong_to_their_generation,
+                tenants_and_logs_are_apart,
+                any_query_finds_what_a_look_at_every_document_does,
+            }
             read_models::generations {
                 opening_makes_a_live_generation_once,
                 racing_to_open_or_build_makes_one,

@@ -6,6 +6,8 @@
 
 mod commit;
 mod document;
+mod field;
+mod find;
 mod generation;
 mod lease;
 mod packed;
@@ -19,6 +21,8 @@ pub use commit::{Checkpoint, Commit, CommitError, Epoch, Failure, Shard};
 pub use document::{
     Document, DocumentKey, DocumentPage, DocumentRead, Found, HistoryFrom, ListDocuments, ReadHistory, ReadTarget,
 };
+pub use field::{Field, FieldChange, FieldKind, FieldValue, MAX_FIELD_TEXT};
+pub use find::{Counted, FieldCondition, FieldRange, FindDocuments, FindPlan, FoundAt, FoundDocument, FoundPage};
 pub use generation::{
     Generation, GenerationInfo, GenerationState, NewGeneration, ProjectionName, ProjectionVersion, ReadModelError,
     Switch, SwitchError, kept_until,
@@ -170,6 +174,19 @@ pub trait ReadModelStore: Send + Sync + 'static {
     /// # Errors
     /// As for [`get`](ReadModelStore::get).
     async fn list(&self, list: &ListDocuments) -> Result<DocumentPage, ReadModelError>;
+
+    /// A page of the documents of one tenant that meet conditions on their fields, sorted by one of them.
+    ///
+    /// # Errors
+    /// As for [`get`](ReadModelStore::get); [`ReadModelError::NoField`] if the generation was made without a field that
+    /// is named.
+    async fn find(&self, find: &FindDocuments) -> Result<FoundPage, ReadModelError>;
+
+    /// How many documents [`find`](ReadModelStore::find) finds, on all pages together.
+    ///
+    /// # Errors
+    /// As for [`find`](ReadModelStore::find).
+    async fn count(&self, find: &FindDocuments) -> Result<Counted, ReadModelError>;
 
     /// The tenant after this one that has documents in a generation, deleted ones too; `None` after the last. The default
     /// tenant comes before all others, and these by name: who begins with it misses none.

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use factum::At;
 
 use crate::at::parse_at;
+use crate::find::{Where, parse_where};
 
 /// What `read-model` takes.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -60,9 +61,18 @@ pub struct ListArgs {
     /// Which read model
     #[command(flatten)]
     pub of: ReadModelOf,
-    /// Begin after this key
+    /// Begin after this key; with --where, --order-by or --desc: where the page before told
     #[arg(long, value_name = "KEY")]
     pub after: Option<String>,
+    /// Only those whose field meets this: FIELD=VALUE, or with >=, <=, > or <; may be given several times
+    #[arg(long = "where", value_name = "CONDITION", value_parser = parse_where, conflicts_with = "at")]
+    pub conditions: Vec<Where>,
+    /// Sort by this field
+    #[arg(long, value_name = "FIELD", conflicts_with = "at")]
+    pub order_by: Option<String>,
+    /// The last come first
+    #[arg(long, conflicts_with = "at")]
+    pub desc: bool,
     /// Show at most N
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = one_page)]
     pub limit: usize,

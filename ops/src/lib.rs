@@ -54,6 +54,7 @@ mod command;
 mod console;
 mod doctor;
 mod duration;
+mod find;
 mod generations;
 mod read_model;
 mod replay;
@@ -73,4 +74,5 @@ pub use args::{
 pub use args_read_model::{DiffArgs, GetArgs, ListArgs, ReadModelAction, ReadModelArgs, ReadModelOf};
 pub use at::parse_at;
 pub use duration::parse_duration;
+pub use find::Where;
 pub use report::one_line;

@@ -3,12 +3,13 @@
 use std::io::Write;
 
 use factum::{At, Cursor, Generation, Tenant};
-use factum_projections::{Answer, Entry, Json, JsonReadModel, PageRequest, Projector};
+use factum_projections::{Answer, Entry, Json, JsonReadModel, Page, PageRequest, Projector};
 use serde::Serialize;
 
 use crate::args_read_model::{DiffArgs, GetArgs, ListArgs, ReadModelAction, ReadModelArgs, ReadModelOf};
 use crate::at::show_at;
 use crate::command::OpsError;
+use crate::find::query;
 use crate::verify::tell_field;
 
 #[derive(Serialize)]
@@ -102,16 +103,19 @@ async fn get(args: &GetArgs, projector: &Projector, out: &mut (dyn Write + Send)
 
 async fn list(args: &ListArgs, projector: &Projector, out: &mut (dyn Write + Send)) -> Result<(), OpsError> {
     let model = of_generation(find(&args.of, projector)?, args.generation);
-    let request = PageRequest::first(args.limit);
-    let request = match &args.after {
-        Some(key) => request.after_key(key.as_str()),
-        None => request,
+    let query = query(args, model.fields())?;
+    let page = match &query {
+        Some(query) => {
+            let token = args.after.as_ref().map(|token| token.parse()).transpose()?;
+            model.find(query, token, args.limit).await?
+        }
+        None => by_key(args, &model).await?,
     };
-    let page = match &args.at {
-        Some(at) => model.list_at(request, at.clone()).await?,
-        None => model.list(request).await?,
-    };
-    let next = page.next.as_ref().map(|token| token.key());
+    let next = page.next.as_ref().map(|token| match query {
+        Some(_) => token.to_string(),
+        None => token.key().to_owned(),
+    });
+    let next = next.as_deref();
     let (generation, checkpoint, events_read) = (page.generation, &page.checkpoint, page.events_read);
     if args.of.json {
         let page = PageJson { documents: &page.documents, generation, checkpoint, events_read, next };
@@ -121,9 +125,24 @@ async fn list(args: &ListArgs, projector: &Projector, out: &mut (dyn Write + Sen
     for Entry { key, document } in &page.documents {
         writeln!(out, "{key}  {document}")?;
     }
-    let more = next.map_or_else(String::new, |key| format!("; more with --after {key:?}"));
+    let more = next.map_or_else(String::new, |next| match next.starts_with('{') && query.is_some() {
+        true => format!("; more with --after '{}'", next.replace('\'', r"'\''")),
+        false => format!("; more with --after {next:?}"),
+    });
     writeln!(out, "{} documents, generation {generation} at {checkpoint}{more}", page.documents.len())?;
     Ok(())
+}
+
+async fn by_key(args: &ListArgs, model: &JsonReadModel) -> Result<Page<Json>, OpsError> {
+    let request = PageRequest::first(args.limit);
+    let request = match &args.after {
+        Some(key) => request.after_key(key.as_str()),
+        None => request,
+    };
+    Ok(match &args.at {
+        Some(at) => model.list_at(request, at.clone()).await?,
+        None => model.list(request).await?,
+    })
 }
 
 async fn diff(args: &DiffArgs, projector: &Projector, out: &mut (dyn Write + Send)) -> Result<(), OpsError> {

@@ -6,9 +6,9 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use factum::{Append, Condition, Event, EventStore, Metadata, Recorded, RoundTrip, StreamId, encode};
+use factum::{Append, Condition, Event, EventStore, Field, Metadata, Recorded, RoundTrip, StreamId, encode};
 use factum_memory::MemoryStore;
-use factum_projections::{ApplyError, KEEP_OLD, Keys, Projection, Projector, ReplayOptions};
+use factum_projections::{ApplyError, FieldValues, KEEP_OLD, Keys, Projection, Projector, ReplayOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -30,6 +30,7 @@ struct Lamps;
 
 impl Projection for Lamps {
     const NAME: &'static str = "lamps";
+    const FIELDS: &'static [Field] = &[Field::integer("lit"), Field::text("room")];
     type Event = LampEvent;
     type Document = u64;
 
@@ -39,6 +40,11 @@ impl Projection for Lamps {
 
     fn apply(&self, _: &str, lit: &mut Option<u64>, _: &Recorded<LampEvent>) {
         *lit.get_or_insert(0) += 1;
+    }
+
+    fn fields(&self, room: &str, lit: &u64, values: &mut FieldValues) {
+        values.set("lit", i64::try_from(*lit).unwrap());
+        values.set("room", room);
     }
 }
 

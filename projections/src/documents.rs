@@ -8,16 +8,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use factum::{
-    At, Batch, Checkpoint, CommitError, Cursor, DocumentKey, EventStore, Failure, Generation, GenerationInfo, LogId,
-    NewGeneration, Position, Projected, ProjectedError, ProjectionName, ProjectionVersion, Query, ReadModelError,
-    ReadModelStore, RecordedEvent, Shard, Switch, SwitchError, Tenant,
+    At, Batch, Checkpoint, CommitError, Cursor, DocumentKey, EventStore, Failure, Field, Generation, GenerationInfo,
+    LogId, NewGeneration, Position, Projected, ProjectedError, ProjectionName, ProjectionVersion, Query,
+    ReadModelError, ReadModelStore, RecordedEvent, Shard, Switch, SwitchError, Tenant,
 };
 
 use crate::drive::Driven;
 use crate::error::DocumentError;
+use crate::fields::{self, Kept};
+use crate::find::FieldQuery;
 use crate::fold::{Failed, Fold, Page as Decoded, Stopped, Why};
 use crate::json::Json;
-use crate::page::{Answer, Page, PageRequest};
+use crate::page::{Answer, Page, PageRequest, PageToken};
 use crate::projection::{Projection, SetupError, filter};
 use crate::rebuild::Rebuild;
 use crate::replay::{Progress, ReplayReport};
@@ -38,6 +40,8 @@ pub(crate) struct Documents<P: Projection> {
 /// What is remembered of the live generation between pages.
 struct Live<P: Projection> {
     generation: Option<Generation>,
+    /// By what its documents are found.
+    fields: Kept,
     /// Whether the store said, since this began, that one of its shards stands still.
     failed: bool,
     folds: HashMap<LogId, Warm<P>>,
@@ -53,12 +57,17 @@ impl<P: Projection> Documents<P> {
     pub(crate) fn new(projection: P, read_models: Arc<dyn ReadModelStore>) -> Result<Self, SetupError> {
         let name = ProjectionName::from_static(P::NAME)
             .map_err(|source| SetupError::Input { projection: P::NAME.into(), source })?;
-        let live = Mutex::new(Live { generation: None, failed: false, folds: HashMap::new() });
+        fields::check::<P>()?;
+        let live = Mutex::new(Live { generation: None, fields: Kept::default(), failed: false, folds: HashMap::new() });
         Ok(Self { projection: Arc::new(projection), read_models, name, filter: filter::<P>()?, live })
     }
 
     pub(crate) fn new_generation(&self) -> NewGeneration {
-        NewGeneration { projection: self.name.clone(), version: ProjectionVersion(P::VERSION) }
+        NewGeneration {
+            projection: self.name.clone(),
+            version: ProjectionVersion(P::VERSION),
+            fields: P::FIELDS.to_vec(),
+        }
     }
 
     pub(crate) fn shard(&self, generation: Generation, log: LogId) -> Shard {
@@ -83,6 +92,15 @@ impl<P: Projection> Documents<P> {
         let info = self.read_models.open(&self.new_generation()).await?;
         let mut live = self.lock();
         live.failed |= info.failure.is_some();
+        if live.generation != Some(info.generation) {
+            if !fields::are_declared::<P>(&info.fields) {
+                tracing::warn!(
+                    projection = %self.name, generation = %info.generation, keeps = crate::find::show(&info.fields),
+                    declared = crate::find::show(P::FIELDS), "the fields have changed: raise its VERSION, or replay it"
+                );
+            }
+            live.fields = fields::kept::<P>(info.fields);
+        }
         live.generation = Some(info.generation);
         Ok(info.generation)
     }
@@ -99,12 +117,17 @@ impl<P: Projection> Documents<P> {
         let warm = self.lock().folds.remove(&shard.log);
         match warm.filter(|warm| warm.at == from && *warm.fold.shard() == shard) {
             Some(warm) => warm.fold,
-            None => self.cold(shard, from.position),
+            None => self.cold_live(shard, from.position),
         }
     }
 
-    pub(crate) fn cold(&self, shard: Shard, at: Position) -> Fold<P> {
-        Fold::new(self.projection.clone(), self.read_models.clone(), shard, at)
+    fn cold_live(&self, shard: Shard, at: Position) -> Fold<P> {
+        let fields = self.lock().fields.clone();
+        self.cold(shard, at, fields)
+    }
+
+    pub(crate) fn cold(&self, shard: Shard, at: Position, fields: Kept) -> Fold<P> {
+        Fold::new(self.projection.clone(), self.read_models.clone(), shard, at, fields)
     }
 
     async fn apply_batch(&self, batch: Batch) -> Result<(), ProjectedError> {
@@ -129,7 +152,7 @@ impl<P: Projection> Documents<P> {
                 Err(Failed::Load(error)) => return Err(error.into()),
             };
             page.cut(failed.0, failed.1);
-            fold = self.cold(shard.clone(), from.position);
+            fold = self.cold_live(shard.clone(), from.position);
         };
         self.read_models.commit(commit).await?;
         let at = Checkpoint { position: to.position, stands_on: Some((store, to.event)), epoch: from.epoch };
@@ -234,6 +257,27 @@ pub(crate) trait Rebuilt: Projected {
         at: Option<At>,
     ) -> Result<Page<Json>, DocumentError>;
 
+    /// By which fields its documents are found.
+    fn fields(&self) -> &'static [Field];
+
+    /// A page of the documents that a query finds, as JSON.
+    async fn find_json(
+        &self,
+        tenant: &Tenant,
+        query: &FieldQuery,
+        generation: Option<Generation>,
+        token: Option<PageToken>,
+        limit: usize,
+    ) -> Result<Page<Json>, DocumentError>;
+
+    /// How many documents a query finds.
+    async fn count_found(
+        &self,
+        tenant: &Tenant,
+        query: &FieldQuery,
+        generation: Option<Generation>,
+    ) -> Result<u64, DocumentError>;
+
     /// Compares the documents of the live generation with history.
     async fn verify(
         &self,
@@ -306,6 +350,30 @@ impl<P: Projection> Rebuilt for Documents<P> {
         at: Option<At>,
     ) -> Result<Page<Json>, DocumentError> {
         self.page_json(store, tenant, request, at).await
+    }
+
+    fn fields(&self) -> &'static [Field] {
+        P::FIELDS
+    }
+
+    async fn find_json(
+        &self,
+        tenant: &Tenant,
+        query: &FieldQuery,
+        generation: Option<Generation>,
+        token: Option<PageToken>,
+        limit: usize,
+    ) -> Result<Page<Json>, DocumentError> {
+        self.json_page(self.find(tenant, query, generation, token.as_ref(), limit).await?)
+    }
+
+    async fn count_found(
+        &self,
+        tenant: &Tenant,
+        query: &FieldQuery,
+        generation: Option<Generation>,
+    ) -> Result<u64, DocumentError> {
+        self.count(tenant, query, generation).await
     }
 
     async fn verify(

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use factum::{
-    CommitError, Cursor, EventId, Failure, Fault, FaultKind, InputError, LogId, Position, ProjectedError,
-    ProjectionName, ReadError, ReadModelError, StoreId,
+    CommitError, Cursor, EventId, Failure, Fault, FaultKind, Field, FieldKind, InputError, LogId, Position,
+    ProjectedError, ProjectionName, ReadError, ReadModelError, StoreId,
 };
 use thiserror::Error;
 
@@ -219,6 +219,35 @@ pub enum DocumentError {
         expected: ProjectionName,
         /// The projection of the token.
         found: ProjectionName,
+    },
+    /// The token continues another listing, or another query, of this projection.
+    #[error("this page token continues another listing of {projection}; go on with the query that gave it")]
+    OtherListing {
+        /// The projection.
+        projection: ProjectionName,
+    },
+    /// The code of the projection declares no such field.
+    #[error(
+        "{projection} declares no field {field:?} to find documents by; it declares: {}; add it to Projection::FIELDS",
+        crate::find::show(.fields)
+    )]
+    NoField {
+        /// The projection.
+        projection: ProjectionName,
+        /// The field that was asked for.
+        field: String,
+        /// Those that it declares.
+        fields: Vec<Field>,
+    },
+    /// A field is compared with a value of another kind.
+    #[error("the field {field} of {projection} is compared with a value of kind {found}")]
+    FieldKind {
+        /// The projection.
+        projection: ProjectionName,
+        /// The field.
+        field: Field,
+        /// The kind of the value.
+        found: FieldKind,
     },
     /// The read model could not be read; `Expired` if a page token's generation was dropped.
     #[error(transparent)]

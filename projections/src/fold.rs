@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use factum::{Commit, Document, DocumentKey, Epoch, Mark, Position, ReadModelError, ReadModelStore, Shard, StoreId};
 
+use crate::fields::{Kept, changes};
 use crate::projection::{Keys, Projection};
 pub(crate) use cache::bounds_of;
 use cache::{Cache, Trace, stored_size};
@@ -35,6 +36,8 @@ pub(crate) struct Fold<P: Projection> {
     kept: usize,
     kept_bytes: usize,
     scratch: Vec<u8>,
+    /// By what the documents of the generation are found.
+    fields: Kept,
 }
 
 /// Why a page was not folded whole.
@@ -46,7 +49,13 @@ pub(crate) enum Failed {
 }
 
 impl<P: Projection> Fold<P> {
-    pub(crate) fn new(projection: Arc<P>, read_models: Arc<dyn ReadModelStore>, shard: Shard, at: Position) -> Self {
+    pub(crate) fn new(
+        projection: Arc<P>,
+        read_models: Arc<dyn ReadModelStore>,
+        shard: Shard,
+        at: Position,
+        fields: Kept,
+    ) -> Self {
         let cache = Cache::new(at == Position::START);
         Self {
             projection,
@@ -60,6 +69,7 @@ impl<P: Projection> Fold<P> {
             kept: 0,
             kept_bytes: 0,
             scratch: Vec::new(),
+            fields,
         }
     }
 
@@ -196,7 +206,7 @@ impl<P: Projection> Fold<P> {
         epoch: Epoch,
         to: Mark,
     ) -> Result<Commit, (Position, String)> {
-        let (mut documents, mut kept) = (Vec::with_capacity(self.dirty.len()), Vec::new());
+        let (mut documents, mut kept, mut fields) = (Vec::with_capacity(self.dirty.len()), Vec::new(), Vec::new());
         // By key, as stores keep them, and each with its kept versions in order.
         self.cache.sort(&mut self.dirty);
         for place in self.dirty.drain(..) {
@@ -208,6 +218,11 @@ impl<P: Projection> Fold<P> {
             kept.extend(entry.kept.drain(..).map(|version| (entry.key.clone(), version)));
             if let Some(document) = document.map_err(|cause| (last, cause))? {
                 let (key, size) = (entry.key.clone(), stored_size(&document));
+                if !self.fields.is_empty() {
+                    let content = entry.content.as_ref();
+                    let found = catching(|| changes(&*self.projection, &self.fields, &key, content, &mut fields));
+                    found.and_then(|found| found).map_err(|cause| (last, cause))?;
+                }
                 documents.push((key, document));
                 self.cache.resize(place, size);
             }
@@ -216,7 +231,7 @@ impl<P: Projection> Fold<P> {
         if self.cache.bytes() > CACHE_BYTES {
             self.cache.clear();
         }
-        Ok(Commit { shard: self.shard.clone(), from, epoch, store, to, documents, kept })
+        Ok(Commit { shard: self.shard.clone(), from, epoch, store, to, documents, kept, fields })
     }
 }
 

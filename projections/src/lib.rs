@@ -15,6 +15,8 @@ mod doctor;
 mod documents;
 mod drive;
 mod error;
+mod fields;
+mod find;
 mod fold;
 mod gauges;
 mod generations;
@@ -50,6 +52,8 @@ mod wait;
 
 pub use doctor::Diagnosis;
 pub use error::{Diverged, DocumentError, ProjectorError, UnknownProjection};
+pub use fields::FieldValues;
+pub use find::{FieldQuery, Find};
 pub use generations::{Dropped, GenerationsError, Switched};
 pub use health::{ProjectionHealth, WorkerHealth, WorkingOn};
 pub use json::{FieldDifference, Json};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use factum::{Cursor, Generation, InputError, ProjectionName};
+use factum::{Cursor, FieldValue, Generation, InputError, LogId, ProjectionName};
 use serde::{Deserialize, Serialize};
 
 /// How many documents a page holds unless it is asked for otherwise.
@@ -107,6 +107,20 @@ pub struct PageToken {
     /// Up to where a listing of the past looks, so that all its pages show the same moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) up_to: Option<Cursor>,
+    /// Of a query by fields: where it goes on, beside the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) found: Option<FoundPlace>,
+}
+
+/// Where a query by fields goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FoundPlace {
+    /// Of which query, as a fingerprint.
+    pub(crate) query: u64,
+    /// The value of the field that is sorted by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) value: Option<FieldValue>,
+    pub(crate) log: LogId,
 }
 
 impl PageToken {

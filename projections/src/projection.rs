@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 
-use factum::{EncodeError, EventFilterError, EventSet, InputError, Query, Recorded, event_filter};
+use factum::{EncodeError, EventFilterError, EventSet, Field, InputError, Query, Recorded, event_filter};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
+
+use crate::fields::FieldValues;
 
 /// A pure function from events to the documents of a read model.
 ///
@@ -73,6 +75,14 @@ pub trait Projection: Send + Sync + 'static {
     /// it, a read model of many quiet documents would keep nearly one version for each event.
     const KEEP_AFTER: usize = 16;
 
+    /// By which fields documents are found and sorted, with [`ReadModel::find`](crate::ReadModel::find): each is an index
+    /// that is kept up with the documents, and is paid for at each write of one. Without any nothing is paid.
+    ///
+    /// A generation keeps the fields that were declared when it was made. Where they change, raise
+    /// [`VERSION`](Projection::VERSION), or replay: until then a new field is
+    /// [`NoField`](factum::ReadModelError::NoField), and one that is no longer declared is no longer kept up.
+    const FIELDS: &'static [Field] = &[];
+
     /// The events: one event enum, or several through [`event_set!`](factum::event_set).
     type Event: EventSet;
 
@@ -100,6 +110,10 @@ pub trait Projection: Send + Sync + 'static {
         self.apply(key, document, event);
         Ok(())
     }
+
+    /// What a document is found and sorted by. Sets values of [`FIELDS`](Projection::FIELDS), each or not; called for each
+    /// document that is written. A panic, or a field that was not declared, halts the projection.
+    fn fields(&self, _key: &str, _document: &Self::Document, _values: &mut FieldValues) {}
 
     /// One document from those that a key has in several logs; each was folded from the events of one. Only for
     /// projections whose keys span streams, on stores with several logs. `None`, the default: they cannot be merged,
@@ -215,6 +229,14 @@ pub enum SetupError {
         projection: Cow<'static, str>,
         /// Why.
         source: EventFilterError,
+    },
+    /// Two fields have the same name.
+    #[error("projection {projection} declares the field {field:?} twice; give each a name of its own")]
+    FieldTwice {
+        /// The projection.
+        projection: Cow<'static, str>,
+        /// The name.
+        field: String,
     },
     /// Two projections of one projector have the same name.
     #[error("two projections are called {projection}; give each a name of its own")]

@@ -128,13 +128,17 @@ impl<P: Projection> ReadModel<P> {
         pages.try_flatten()
     }
 
-    fn documents(&self) -> Result<Arc<Documents<P>>, DocumentError> {
+    pub(crate) fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
+    pub(crate) fn documents(&self) -> Result<Arc<Documents<P>>, DocumentError> {
         self.inner.documents()
     }
 }
 
 /// How many documents a stream reads at once.
-const STREAMED: usize = 1_000;
+pub(crate) const STREAMED: usize = 1_000;
 
 pub(crate) fn live<P: Projection>(documents: &Documents<P>) -> ReadTarget {
     ReadTarget::Live(documents.name.clone(), ProjectionVersion(P::VERSION))
@@ -178,19 +182,28 @@ impl<P: Projection> Documents<P> {
     ) -> Result<ListDocuments, DocumentError> {
         let (target, after) = match &request.token {
             None => (live(self), request.after.clone()),
-            Some(token) if token.projection == self.name => {
-                (ReadTarget::Generation(self.name.clone(), token.generation), Some(token.after.clone()))
-            }
             Some(token) => {
-                let (expected, found) = (self.name.clone(), token.projection.clone());
-                return Err(DocumentError::ForeignToken { expected, found });
+                self.own_token(token)?;
+                if token.found.is_some() {
+                    return Err(DocumentError::OtherListing { projection: self.name.clone() });
+                }
+                (ReadTarget::Generation(self.name.clone(), token.generation), Some(token.after.clone()))
             }
         };
         Ok(ListDocuments { target, tenant: tenant.clone(), after, limit: request.limit, deleted })
     }
 
     pub(crate) fn token(&self, generation: Generation, after: String, up_to: Option<factum::Cursor>) -> PageToken {
-        PageToken { projection: self.name.clone(), generation, after, up_to }
+        PageToken { projection: self.name.clone(), generation, after, up_to, found: None }
+    }
+
+    /// That a token belongs to this projection.
+    pub(crate) fn own_token(&self, token: &PageToken) -> Result<(), DocumentError> {
+        if token.projection == self.name {
+            return Ok(());
+        }
+        let (expected, found) = (self.name.clone(), token.projection.clone());
+        Err(DocumentError::ForeignToken { expected, found })
     }
 
     /// What a key has, from the documents that it has in each log.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use factum::{At, DocumentKey, EventStore, Generation, ReadModelError, ReadTarget, Tenant};
+use factum::{At, DocumentKey, EventStore, Field, Generation, ReadModelError, ReadTarget, Tenant};
 
 use crate::documents::{Documents, Rebuilt};
 use crate::error::DocumentError;
+use crate::find::FieldQuery;
 use crate::fold::catching;
 use crate::json::Json;
 use crate::page::{Answer, Entry, Page, PageRequest, PageToken};
@@ -97,7 +98,7 @@ impl JsonReadModel {
     pub async fn list(&self, mut request: PageRequest) -> Result<Page<Json>, DocumentError> {
         if let (Some(generation), None) = (self.generation, &request.token) {
             let (projection, after) = (self.documents.name().clone(), request.after.take().unwrap_or_default());
-            request.token = Some(PageToken { projection, generation, after, up_to: None });
+            request.token = Some(PageToken { projection, generation, after, up_to: None, found: None });
         }
         self.documents.list_json(&*self.inner.store, &self.tenant, request, None).await
     }
@@ -108,6 +109,32 @@ impl JsonReadModel {
     /// [`DocumentError`], as for [`ReadModel::list_at`](crate::ReadModel::list_at).
     pub async fn list_at(&self, request: PageRequest, at: impl Into<At>) -> Result<Page<Json>, DocumentError> {
         self.documents.list_json(&*self.inner.store, &self.tenant, request, Some(at.into())).await
+    }
+
+    /// By which fields its documents are found.
+    pub fn fields(&self) -> &'static [Field] {
+        self.documents.fields()
+    }
+
+    /// A page of the documents that a query finds, as they are.
+    ///
+    /// # Errors
+    /// [`DocumentError`], as for [`Find::page`](crate::Find::page).
+    pub async fn find(
+        &self,
+        query: &FieldQuery,
+        token: Option<PageToken>,
+        limit: usize,
+    ) -> Result<Page<Json>, DocumentError> {
+        self.documents.find_json(&self.tenant, query, self.generation, token, limit).await
+    }
+
+    /// How many documents a query finds.
+    ///
+    /// # Errors
+    /// [`DocumentError`], as for [`Find::page`](crate::Find::page).
+    pub async fn count(&self, query: &FieldQuery) -> Result<u64, DocumentError> {
+        self.documents.count_found(&self.tenant, query, self.generation).await
     }
 
     async fn get_json(&self, key: &str, at: Option<At>) -> Result<Answer<Json>, DocumentError> {
@@ -147,6 +174,10 @@ impl<P: Projection> Documents<P> {
                 crate::travel::list_at(self, store, listed, request.token, at).await?
             }
         };
+        self.json_page(page)
+    }
+
+    pub(crate) fn json_page(&self, page: Page<P::Document>) -> Result<Page<Json>, DocumentError> {
         let Page { documents, generation, checkpoint, events_read, next } = page;
         let entry = |Entry { key, document }: Entry<P::Document>| {
             let document = self.json(&key, &document)?;

@@ -12,6 +12,7 @@ use futures_util::poll;
 use crate::ahead::Ahead;
 use crate::documents::Documents;
 use crate::drive::{Driven, ground};
+use crate::fields::{are_declared, kept};
 use crate::fold::{Failed, Fold, Page, Stopped, Why};
 use crate::projection::Projection;
 use crate::replay::{Progress, ReplayPhase, ReplayProgress, ReplayReport, keep_old, not_beyond, up_to};
@@ -88,17 +89,20 @@ impl<'a, P: Projection> Rebuild<'a, P> {
         if diverged && let What::Reopened(generation) = what {
             return Err(ReplayError::Ungrounded { projection: documents.name.clone(), generation });
         }
-        if diverged {
-            // What an earlier replay left was folded from events that are gone: nobody reads it, and nobody ever could.
+        let other_fields = matches!(what, What::Built) && !are_declared::<P>(&info.fields);
+        if diverged || other_fields {
+            // What an earlier replay left was folded from events that are gone, or without a field: nobody reads it, and
+            // nobody ever could.
             documents.read_models.drop_generation(&documents.name, info.generation).await.map_err(target)?;
             info = documents.read_models.build(&new).await.map_err(target)?;
             (stands, _) = checkpoints(documents, store, info.generation).await?;
         }
         let generation = info.generation;
         not_beyond(&documents.name, options, &info)?;
+        let fields = kept::<P>(info.fields.clone());
         tracing::info!(projection = %documents.name, %generation, from = %info.checkpoint, "replay");
         let log_rebuild = |(log, sent): (LogId, Checkpoint)| {
-            let fold = documents.cold(documents.shard(generation, log), sent.position);
+            let fold = documents.cold(documents.shard(generation, log), sent.position, fields.clone());
             LogRebuild { log, fold, sent, folded: None, events_waiting: 0 }
         };
         let resumed_at = (info.checkpoint != Cursor::start()).then_some(info.checkpoint);

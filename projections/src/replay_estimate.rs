@@ -158,7 +158,7 @@ impl<P: Projection> Documents<P> {
         let (started, mut sample, mut written) = (Instant::now(), Sample::default(), (0, 0));
         for log in store.logs() {
             // From the start a fold holds everything itself, so no generation is asked for anything.
-            let mut fold = self.cold(self.shard(Generation(0), log), Position::START);
+            let mut fold = self.cold(self.shard(Generation(0), log), Position::START, P::FIELDS.into());
             let (mut passed, mut last) = (Position::START, None);
             let read = ReadLog::after(log, passed).filter(self.filter().clone());
             let mut pages = Ahead::new(store, within(read, to, options));

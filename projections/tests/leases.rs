@@ -173,7 +173,7 @@ async fn what_a_stopped_worker_holds_is_never_written() {
     let options = ProjectorOptions::new().lease_time(Duration::from_millis(100));
     let stopped = all(&store).options(options);
     let (name, version) = (ProjectionName::new("a").unwrap(), ProjectionVersion(1));
-    let new = factum::NewGeneration { projection: name.clone(), version };
+    let new = factum::NewGeneration { projection: name.clone(), version, fields: Vec::new() };
     let generation = store.open(&new).await.unwrap().generation;
     let raise = factum::RaiseEpochs {
         projection: name.clone(),
@@ -198,6 +198,7 @@ async fn what_a_stopped_worker_holds_is_never_written() {
         to: factum::Mark { position: Position::new(1), event: everything(&*store).await[0].id },
         documents: Vec::new(),
         kept: Vec::new(),
+        fields: Vec::new(),
     };
     let late = store.commit(page).await;
     assert!(matches!(late, Err(CommitError::Stale { .. })), "{late:?}");

@@ -37,7 +37,10 @@ async fn tamper(store: &MemoryStore, projection: &str, documents: Vec<(DocumentK
     let at = store.checkpoint(&shard).await.unwrap();
     let to = Mark { position: at.position, event: at.stands_on.unwrap().1 };
     let (store_id, from, epoch) = (EventStore::id(store), at.position, at.epoch);
-    store.commit(Commit { shard, from, epoch, store: store_id, to, documents, kept: Vec::new() }).await.unwrap();
+    store
+        .commit(Commit { shard, from, epoch, store: store_id, to, documents, kept: Vec::new(), fields: Vec::new() })
+        .await
+        .unwrap();
 }
 
 async fn stored(store: &MemoryStore, projection: &str, key: &DocumentKey) -> Document {

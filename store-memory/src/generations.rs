@@ -1,11 +1,12 @@
 //! What a generation of a read model holds, and the compare-and-set on its shards.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use factum::{
-    Checkpoint, Commit, CommitError, Cursor, Document, DocumentKey, Epoch, Failure, Generation, GenerationInfo,
-    GenerationState, HistoryFrom, LogId, NewGeneration, Position, ProjectionVersion, Shard,
+    Checkpoint, Commit, CommitError, Cursor, Document, DocumentKey, Epoch, Failure, Field, FieldChange, FieldRange,
+    Generation, GenerationInfo, GenerationState, HistoryFrom, LogId, NewGeneration, Position, ProjectionVersion, Shard,
 };
 
 /// One build of a read model.
@@ -16,6 +17,7 @@ pub(crate) struct Build {
     created_at: DateTime<Utc>,
     /// Where it is retired.
     pub(crate) kept_until: Option<DateTime<Utc>>,
+    pub(crate) fields: Vec<Field>,
     /// By partition and log; only those that something was committed to.
     shards: BTreeMap<(u32, LogId), ShardState>,
     pub(crate) documents: BTreeMap<DocumentKey, BTreeMap<LogId, DocumentVersions>>,
@@ -32,12 +34,25 @@ struct ShardState {
 pub(crate) struct DocumentVersions {
     pub(crate) current: Option<Document>,
     kept: BTreeMap<Position, Document>,
+    /// By what it is found and sorted, as core encodes it.
+    values: BTreeMap<Cow<'static, str>, Vec<u8>>,
+}
+
+impl DocumentVersions {
+    pub(crate) fn value(&self, field: &str) -> Option<&[u8]> {
+        self.values.get(field).map(Vec::as_slice)
+    }
+
+    pub(crate) fn has(&self, range: &FieldRange) -> bool {
+        self.value(&range.field).is_some_and(|value| range.contains(value))
+    }
 }
 
 impl Build {
     pub(crate) fn new(new: &NewGeneration, state: GenerationState, created_at: DateTime<Utc>) -> Self {
         let (shards, documents) = (BTreeMap::new(), BTreeMap::new());
-        Self { version: new.version, state, created_at, kept_until: None, shards, documents }
+        let fields = new.fields.clone();
+        Self { version: new.version, state, created_at, kept_until: None, fields, shards, documents }
     }
 
     pub(crate) fn info(&self, projection: factum::ProjectionName, generation: Generation) -> GenerationInfo {
@@ -50,6 +65,7 @@ impl Build {
             kept_until: self.kept_until,
             checkpoint: self.reached(),
             failure: self.failure().cloned(),
+            fields: self.fields.clone(),
         }
     }
 
@@ -114,6 +130,13 @@ impl Build {
         }
         for (key, document) in commit.documents {
             self.versions(key, log).current = Some(document);
+        }
+        for FieldChange { key, field, value } in commit.fields {
+            let values = &mut self.versions(key, log).values;
+            match value {
+                Some(value) => values.insert(field, value.to_bytes()),
+                None => values.remove(&field),
+            };
         }
         Ok(())
     }

@@ -25,6 +25,7 @@
 )]
 
 mod append;
+mod find;
 mod generations;
 mod leases;
 mod options;

@@ -7,12 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use factum::{
-    Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, DocumentRead, Epoch, Failure, Found,
-    Generation, GenerationInfo, GenerationState, Lease, LeaseError, LeaseHolder, LeaseName, ListDocuments,
-    NewGeneration, ProjectionName, ProjectionVersion, RaiseEpochs, ReadHistory, ReadModelError, ReadModelStore,
-    ReadTarget, Shard, Switch, SwitchError, TakeLease, Tenant, kept_until,
+    Checkpoint, Commit, CommitError, Counted, Document, DocumentKey, DocumentPage, DocumentRead, Epoch, Failure,
+    FindDocuments, Found, FoundPage, Generation, GenerationInfo, GenerationState, Lease, LeaseError, LeaseHolder,
+    LeaseName, ListDocuments, NewGeneration, ProjectionName, ProjectionVersion, RaiseEpochs, ReadHistory,
+    ReadModelError, ReadModelStore, ReadTarget, Shard, Switch, SwitchError, TakeLease, Tenant, kept_until,
 };
 
+use crate::find;
 use crate::generations::{Build, superseded};
 use crate::store::MemoryStore;
 
@@ -273,6 +274,18 @@ impl ReadModelStore for MemoryStore {
 
     async fn list(&self, list: &ListDocuments) -> Result<DocumentPage, ReadModelError> {
         self.lock(&self.read_models)?.list(list)
+    }
+
+    async fn find(&self, find: &FindDocuments) -> Result<FoundPage, ReadModelError> {
+        let models = self.lock(&self.read_models)?;
+        let (read, build) = models.target(&find.target)?;
+        find::find(find, read, build)
+    }
+
+    async fn count(&self, find: &FindDocuments) -> Result<Counted, ReadModelError> {
+        let models = self.lock(&self.read_models)?;
+        let (read, build) = models.target(&find.target)?;
+        find::count(find, read, build)
     }
 
     async fn next_tenant(&self, target: &ReadTarget, after: &Tenant) -> Result<Option<Tenant>, ReadModelError> {

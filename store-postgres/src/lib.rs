@@ -19,6 +19,7 @@ mod db;
 mod diagnose;
 mod driven;
 mod error;
+mod find;
 mod forget;
 mod group;
 mod kept;

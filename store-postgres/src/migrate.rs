@@ -35,10 +35,11 @@ const MIGRATIONS: &[Migration] = migrations! {
     5 "0005_read",
     6 "0006_leases",
     7 "0007_generations",
+    8 "0008_fields",
 };
 
 /// The newest migration that this release knows, and needs.
-pub(crate) const KNOWN: i32 = 7;
+pub(crate) const KNOWN: i32 = 8;
 
 /// What a store says of itself.
 #[derive(Clone, Copy, Debug)]

@@ -63,7 +63,7 @@ impl<P: SqlProjection> SqlProjected<P> {
     }
 
     async fn find_or_make(&self, state: GenerationState) -> Result<GenerationInfo, ProjectedError> {
-        let new = NewGeneration { projection: self.name.clone(), version: self.version() };
+        let new = NewGeneration { projection: self.name.clone(), version: self.version(), fields: Vec::new() };
         Ok(projection_make::find_or_make::<P>(&self.store, &new, state).await?)
     }
 

@@ -6,7 +6,7 @@ use factum::{Generation, GenerationInfo, GenerationState, NewGeneration, ReadMod
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row};
 
-use crate::columns::column;
+use crate::columns::{Json, column};
 use crate::db::Db;
 use crate::error::{explain, fault};
 use crate::projection::SqlProjection;
@@ -85,7 +85,8 @@ async fn make_all<P: SqlProjection>(db: &Db, new: &NewGeneration, state: Generat
     let insert = sqlx::query(db.sql.insert_generation.clone())
         .bind(new.projection.as_str())
         .bind(i64::from(new.version.0))
-        .bind(row::state_column(state));
+        .bind(row::state_column(state))
+        .bind(None::<Json<'_>>);
     if db.prepared(insert).execute(&mut *conn).await?.rows_affected() == 0 {
         return Ok(false);
     }

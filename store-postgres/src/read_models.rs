@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use factum::{
-    Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, Epoch, Failure, Fault, Finding, Found,
-    Generation, GenerationInfo, GenerationState, Lease, LeaseError, LeaseHolder, ListDocuments, NewGeneration,
-    ProjectionName, ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard, Switch, SwitchError, TakeLease,
-    Tenant,
+    Checkpoint, Commit, CommitError, Counted, Document, DocumentKey, DocumentPage, Epoch, Failure, Fault,
+    FindDocuments, Finding, Found, FoundPage, Generation, GenerationInfo, GenerationState, Lease, LeaseError,
+    LeaseHolder, ListDocuments, NewGeneration, ProjectionName, ReadHistory, ReadModelError, ReadModelStore, ReadTarget,
+    Shard, Switch, SwitchError, TakeLease, Tenant,
 };
 use tokio::runtime::Handle;
 
 use crate::read_models_write::Change;
 use crate::store::PostgresStore;
-use crate::{leases, read_models_read as read, read_models_retire as retire, read_models_write as write};
+use crate::{find, leases, read_models_read as read, read_models_retire as retire, read_models_write as write};
 
 impl PostgresStore {
     /// Most calls find it there. Where one is made, whoever is first makes it, and all find it.
@@ -125,6 +125,14 @@ impl ReadModelStore for PostgresStore {
 
     async fn list(&self, list: &ListDocuments) -> Result<DocumentPage, ReadModelError> {
         read::list(&self.db, list).await
+    }
+
+    async fn find(&self, query: &FindDocuments) -> Result<FoundPage, ReadModelError> {
+        find::find(&self.db, query).await
+    }
+
+    async fn count(&self, query: &FindDocuments) -> Result<Counted, ReadModelError> {
+        find::count(&self.db, query).await
     }
 
     async fn next_tenant(&self, target: &ReadTarget, after: &Tenant) -> Result<Option<Tenant>, ReadModelError> {

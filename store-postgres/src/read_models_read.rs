@@ -16,20 +16,20 @@ use crate::columns::{column, tenant_column};
 use crate::db::{Bound, Db};
 use crate::read_models_row::{self as row, Failed};
 
-type Answer<T> = Result<T, ReadModelError>;
+pub(crate) type Answer<T> = Result<T, ReadModelError>;
 
 /// More keys than any page holds, and few enough to count with.
-const MOST: usize = 1 << 30;
+pub(crate) const MOST: usize = 1 << 30;
 
 /// The numbers by which a target is found: that of a generation, or that of a version.
-fn target_columns(target: &ReadTarget) -> (&str, Option<i64>, Option<i64>) {
+pub(crate) fn target_columns(target: &ReadTarget) -> (&str, Option<i64>, Option<i64>) {
     match target {
         ReadTarget::Generation(projection, generation) => (projection.as_str(), Some(column(generation.0)), None),
         ReadTarget::Live(projection, version) => (projection.as_str(), None, Some(i64::from(version.0))),
     }
 }
 
-fn missing(target: &ReadTarget) -> ReadModelError {
+pub(crate) fn missing(target: &ReadTarget) -> ReadModelError {
     match target.clone() {
         ReadTarget::Generation(projection, generation) => ReadModelError::Expired { projection, generation },
         ReadTarget::Live(projection, version) => ReadModelError::NoGeneration { projection, version },
@@ -45,7 +45,11 @@ fn key_columns(keys: &[DocumentKey]) -> (Vec<&str>, Vec<&str>) {
     keys.iter().map(|key| (tenant_column(key.tenant()), key.key())).unzip()
 }
 
-async fn rows<'q>(db: &Db, projection: &ProjectionName, query: impl Fn() -> Bound<'q> + Send) -> Answer<Vec<PgRow>> {
+pub(crate) async fn rows<'q>(
+    db: &Db,
+    projection: &ProjectionName,
+    query: impl Fn() -> Bound<'q> + Send,
+) -> Answer<Vec<PgRow>> {
     db.fetch(query).await.map_err(|error| Failed::Sql(error).of(projection))
 }
 
@@ -65,6 +69,7 @@ fn info(of: &ProjectionName, row: &PgRow) -> Result<GenerationInfo, Failed> {
         checkpoint: row::reached(row, 4, 5)?,
         failure: failure(row, 6)?,
         kept_until: row::raw(row, 7)?.map(|_| row::time(row, 7)).transpose()?,
+        fields: row::fields(row, 8)?,
     })
 }
 

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use factum::{
-    Bounds, Cursor, Document, DocumentKey, DocumentRead, Generation, GenerationState, LogId, Position, Positions,
-    ProjectionName, ReadModelError, Version,
+    Bounds, Cursor, Document, DocumentKey, DocumentRead, Field, Generation, GenerationState, LogId, Position,
+    Positions, ProjectionName, ReadModelError, Version,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{Row as _, ValueRef as _};
@@ -138,4 +138,16 @@ pub(crate) fn place(row: &PgRow, column: usize, keys: usize) -> Result<Option<us
     let Some(number) = number(row, column)? else { return Ok(None) };
     let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(1)).filter(|place| *place < keys);
     place.map(Some).ok_or_else(|| damaged("an answer to no question"))
+}
+
+/// The fields of a generation as their column holds them; `None` where it has none.
+pub(crate) fn fields_column(fields: &[Field]) -> Option<Vec<u8>> {
+    // Names and kinds are texts: they are always JSON.
+    (!fields.is_empty()).then(|| serde_json::to_vec(fields).unwrap_or_default())
+}
+
+/// A column with the fields of a generation.
+pub(crate) fn fields(row: &PgRow, column: usize) -> Result<Vec<Field>, Failed> {
+    let fields = raw(row, column)?.map(serde_json::from_slice).transpose();
+    Ok(fields.map_err(|error| Failed::Damaged(format!("the fields of a generation: {error}")))?.unwrap_or_default())
 }

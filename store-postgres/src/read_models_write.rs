@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use factum::{
-    Commit, CommitError, Cursor, Epoch, Failure, Fault, FaultKind, Generation, GenerationState, LogId, NewGeneration,
-    Position, ProjectionName, ProjectionVersion, ReadModelError, Shard, Switch, SwitchError,
+    Commit, CommitError, Cursor, Epoch, Failure, Fault, FaultKind, FieldValue, Generation, GenerationState, LogId,
+    NewGeneration, Position, ProjectionName, ProjectionVersion, ReadModelError, Shard, Switch, SwitchError,
 };
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::{Arguments as _, Row as _};
@@ -19,11 +19,13 @@ use crate::read_models_row::{self as row, Failed};
 
 /// Begins a generation, unless somebody else has meanwhile.
 pub(crate) async fn make(db: &Db, new: &NewGeneration, state: GenerationState) -> Result<(), ReadModelError> {
+    let fields = row::fields_column(&new.fields);
     let query = || {
         sqlx::query(db.sql.insert_generation.clone())
             .bind(new.projection.as_str())
             .bind(i64::from(new.version.0))
             .bind(row::state_column(state))
+            .bind(fields.as_deref().map(Json))
     };
     // It may be sent twice: the second time there is one.
     db.fetch(query).await.map_err(fault)?;
@@ -46,6 +48,7 @@ fn shard_columns(shard: &Shard) -> Result<PgArguments, sqlx::error::BoxDynError>
 /// A commit as the server takes it, documents and kept versions by key, so that no two commits wait for each other.
 fn columns(mut commit: Commit) -> Result<PgArguments, sqlx::error::BoxDynError> {
     commit.documents.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    commit.fields.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     let mut columns = shard_columns(&commit.shard)?;
     columns.add(commit.from.as_i64())?;
     columns.add(column(commit.epoch.0))?;
@@ -69,6 +72,13 @@ fn columns(mut commit: Commit) -> Result<PgArguments, sqlx::error::BoxDynError> 
     columns.add(kept.iter().map(|row| row.recorded_at).collect::<Vec<_>>())?;
     columns.add(kept.iter().map(|row| row.occurred_at).collect::<Vec<_>>())?;
     columns.add(kept.iter().map(|row| &row.versions[..]).collect::<Vec<_>>())?;
+    let fields = &commit.fields;
+    if !fields.is_empty() {
+        columns.add(fields.iter().map(|change| tenant_column(change.key.tenant())).collect::<Vec<_>>())?;
+        columns.add(fields.iter().map(|change| change.key.key()).collect::<Vec<_>>())?;
+        columns.add(fields.iter().map(|change| &*change.field).collect::<Vec<_>>())?;
+        columns.add(fields.iter().map(|change| change.value.as_ref().map(FieldValue::to_bytes)).collect::<Vec<_>>())?;
+    }
     Ok(columns)
 }
 
@@ -77,8 +87,9 @@ fn columns(mut commit: Commit) -> Result<PgArguments, sqlx::error::BoxDynError> 
 /// It is sent once: whoever is not answered asks the checkpoint.
 pub(crate) async fn commit(db: &Db, commit: Commit) -> Result<(), CommitError> {
     let (shard, from, epoch) = (commit.shard.clone(), commit.from, commit.epoch);
+    let sql = if commit.fields.is_empty() { &db.sql.commit_page } else { &db.sql.commit_fields };
     let columns = columns(commit).map_err(not_sent)?;
-    let rows = db.once(sqlx::query_with(db.sql.commit_page.clone(), columns)).await.map_err(fault)?;
+    let rows = db.once(sqlx::query_with(sql.clone(), columns)).await.map_err(fault)?;
     told(&rows, &shard, Some(from), epoch).map(drop)
 }
 

@@ -141,7 +141,11 @@ async fn what_is_not_granted_is_named_and_so_is_that_others_are_not_for_all_to_s
     let codes = |found: Vec<Finding>| found.iter().map(Finding::code).collect::<Vec<_>>();
     let shop = store("shop").await;
     assert_eq!((codes(of_events(&shop).await), codes(of_read_models(&shop).await)), (vec![], vec![]), "all is granted");
-    let new = NewGeneration { projection: ProjectionName::new("sums").unwrap(), version: ProjectionVersion(1) };
+    let new = NewGeneration {
+        projection: ProjectionName::new("sums").unwrap(),
+        version: ProjectionVersion(1),
+        fields: Vec::new(),
+    };
     shop.open(&new).await.unwrap();
 
     let (appends, folds) = (store("appends").await, store("folds").await);

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use common::{Place, event, place, query_of_tag, stream};
 use factum::{
-    Append, AppendError, Category, Condition, Cursor, EventStore, EventType, LogId, PageLimit, Position, Query,
-    QueryCondition, QueryItem, ReadLog, ReadStream, StreamId, Tag,
+    Append, AppendError, Category, Condition, Cursor, EventStore, EventType, Field, FieldCondition, FindDocuments,
+    LogId, NewGeneration, PageLimit, Position, ProjectionName, ProjectionVersion, Query, QueryCondition, QueryItem,
+    ReadLog, ReadModelStore, ReadStream, ReadTarget, StreamId, Tag,
 };
 use factum_postgres::PostgresOptions;
 use sqlx::Row;
@@ -57,8 +58,8 @@ fn none_of(query: Query, after: u64) -> Asked {
     Asked::Append(QueryCondition { query, after: Cursor::from(Position::new(after)) })
 }
 
-/// How many rows and entries of indexes the server has walked over in the tables of events and tags.
-async fn walked(place: &Place) -> i64 {
+/// How many rows and entries of indexes the server has walked over in these tables.
+async fn walked(place: &Place, tables: [&str; 2]) -> i64 {
     let mut conn = place.connection().await;
     let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let gone = async {
@@ -69,11 +70,11 @@ async fn walked(place: &Place) -> i64 {
     };
     tokio::time::timeout(Duration::from_secs(30), gone).await.expect("sessions stay");
     let sum = "SELECT sum(n)::bigint FROM (
-        SELECT seq_tup_read AS n FROM pg_stat_all_tables WHERE schemaname = 'factum' AND relname IN ('events', 'tags')
+        SELECT seq_tup_read AS n FROM pg_stat_all_tables WHERE schemaname = 'factum' AND relname = ANY ($1)
         UNION ALL
-        SELECT idx_tup_read FROM pg_stat_all_indexes WHERE schemaname = 'factum' AND relname IN ('events', 'tags')
+        SELECT idx_tup_read FROM pg_stat_all_indexes WHERE schemaname = 'factum' AND relname = ANY ($1)
       ) AS walked";
-    sqlx::query(sum).fetch_one(&mut conn).await.unwrap().get(0)
+    sqlx::query(sum).bind(&tables[..]).fetch_one(&mut conn).await.unwrap().get(0)
 }
 
 /// The planner took the positions from the middle to the end of the log for few, and a page of one category walked over half the
@@ -109,7 +110,7 @@ async fn pages_and_conditions_look_at_what_they_find_and_little_more() {
     ];
     for (name, asked, expected) in asked {
         for options in [PostgresOptions::new(), PostgresOptions::new().transaction_pooler()] {
-            let so_far = walked(&place).await;
+            let so_far = walked(&place, ["events", "tags"]).await;
             let store = options.connect(&place.url()).await.unwrap();
             match &asked {
                 Asked::Log(read) => {
@@ -126,11 +127,64 @@ async fn pages_and_conditions_look_at_what_they_find_and_little_more() {
                 }
             }
             store.close().await.unwrap();
-            let walked = walked(&place).await - so_far;
+            let walked = walked(&place, ["events", "tags"]).await - so_far;
             // Each event that is found is looked at in one index, and by its position in another.
             let bound = i64::try_from(2 * expected + 50).unwrap();
             assert!(walked <= bound, "{name} walked over {walked}, where {bound} would be much");
         }
+    }
+}
+
+/// Documents of two tenants, each with a number, one of a thousand owners, and whether it is open.
+const FILL_DOCUMENTS: &str = "
+    INSERT INTO factum.documents
+    SELECT 1, 0, n, 1, now(), now(), CASE WHEN n % 2 = 0 THEN 'acme' ELSE '' END, lpad(n::text, 6, '0'), '', '{}'
+    FROM generate_series(1, 40000) n;
+    INSERT INTO factum.document_fields
+    SELECT d.generation, d.log, d.tenant, d.key, f.field, f.value
+    FROM factum.documents d, LATERAL (VALUES
+      ('cents', decode(lpad(to_hex(d.position * 7919 % 40000), 16, '0'), 'hex') ),
+      ('owner', convert_to('owner ' || d.position / 2 % 1000, 'UTF8')),
+      ('open', decode(CASE WHEN d.position % 3 = 0 THEN '01' ELSE '00' END, 'hex'))
+    ) AS f(field, value)";
+
+/// As many as are found, whether the tables were ever analyzed or not.
+#[tokio::test]
+async fn queries_by_fields_walk_over_what_they_find_and_little_more() {
+    let Some(place) = place().await else { return };
+    let fields = vec![Field::integer("cents"), Field::text("owner"), Field::bool("open")];
+    let new =
+        NewGeneration { projection: ProjectionName::new("balances").unwrap(), version: ProjectionVersion(1), fields };
+    let store = place.store().await;
+    store.open(&new).await.unwrap();
+    store.close().await.unwrap();
+    place.execute(FILL_DOCUMENTS).await;
+    let all = FindDocuments { limit: 20, ..FindDocuments::new(ReadTarget::Live(new.projection, new.version)) };
+    let by = |field: &str, descending| FindDocuments { order_by: Some(field.to_owned()), descending, ..all.clone() };
+    let having = |find: FindDocuments, conditions| FindDocuments { conditions, ..find };
+    let one_owner = || FieldCondition::equal("owner", "owner 77");
+    let asked = [
+        ("the first by a field", by("cents", false), 20, 40),
+        ("the last by a field", by("cents", true), 20, 40),
+        ("all by key, from the end", FindDocuments { descending: true, ..all.clone() }, 20, 20),
+        ("those of one value", having(all.clone(), vec![one_owner()]), 20, 40),
+        ("those of one value by another", having(by("cents", true), vec![one_owner()]), 20, 80),
+        ("with a condition beside", having(by("cents", false), vec![FieldCondition::equal("open", true)]), 20, 400),
+    ];
+    for analyzed in [false, true] {
+        for (name, find, found, expected) in &asked {
+            let so_far = walked(&place, ["documents", "document_fields"]).await;
+            let store = place.store().await;
+            let page = store.find(find).await.unwrap();
+            assert_eq!(page.documents.len(), *found, "{name}");
+            store.close().await.unwrap();
+            let walked = walked(&place, ["documents", "document_fields"]).await - so_far;
+            let bound = 2 * expected + 50;
+            let known = if name.contains("beside") { 20_000 } else { bound };
+            assert!(walked <= known, "{name} walked over {walked}, where {bound} would be much (analyzed: {analyzed})");
+        }
+        place.execute("VACUUM ANALYZE factum.documents").await;
+        place.execute("VACUUM ANALYZE factum.document_fields").await;
     }
 }
 

@@ -17,7 +17,11 @@ use factum_postgres::PostgresStore;
 use sqlx::{PgConnection, Row};
 
 fn balances() -> NewGeneration {
-    NewGeneration { projection: ProjectionName::new("balances").unwrap(), version: ProjectionVersion(1) }
+    NewGeneration {
+        projection: ProjectionName::new("balances").unwrap(),
+        version: ProjectionVersion(1),
+        fields: Vec::new(),
+    }
 }
 
 fn shard(of: &GenerationInfo) -> Shard {
@@ -51,6 +55,7 @@ fn step(shard: &Shard, from: u64, to: u64, keys: &[&str]) -> Commit {
         to: Mark { position: Position::new(to), event: EventId::generate() },
         documents: keys.iter().map(written).collect(),
         kept: Vec::new(),
+        fields: Vec::new(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use factum_conformance::{Fixture, checks};
 use factum_postgres::PostgresOptions;
 
-const SUITES: [&str; 4] = ["commits", "documents", "generations", "history"];
+const SUITES: [&str; 5] = ["commits", "documents", "finding", "generations", "history"];
 
 async fn keeps_every_promise(options: PostgresOptions) {
     let mut done = 0;
@@ -22,7 +22,7 @@ async fn keeps_every_promise(options: PostgresOptions) {
         }
         done += 1;
     }
-    assert!(done > 40, "only {done} checks were run");
+    assert!(done > 48, "only {done} checks were run");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -152,7 +152,7 @@ async fn whoever_cannot_drop_the_tables_of_another_still_sweeps() {
 
     let store = store_as(&place, "others").await;
     let name = ProjectionName::new("documents").unwrap();
-    let new = NewGeneration { projection: name.clone(), version: ProjectionVersion(1) };
+    let new = NewGeneration { projection: name.clone(), version: ProjectionVersion(1), fields: Vec::new() };
     ReadModelStore::open(&*store, &new).await.unwrap();
     let built = ReadModelStore::build(&*store, &new).await.unwrap().generation;
     ReadModelStore::drop_generation(&*store, &name, built).await.unwrap();
@@ -259,7 +259,11 @@ async fn a_reader_reads_everything_and_is_told_that_it_cannot_write() {
     let place = realm.place().await;
     let writer = store_as(&place, "appends").await;
     writer.append(keyed("k", tagged("1", "course:c1", Condition::Any))).await.unwrap();
-    let new = NewGeneration { projection: ProjectionName::new("balances").unwrap(), version: ProjectionVersion(1) };
+    let new = NewGeneration {
+        projection: ProjectionName::new("balances").unwrap(),
+        version: ProjectionVersion(1),
+        fields: Vec::new(),
+    };
     let projector = store_as(&place, "folds").await;
     projector.open(&new).await.unwrap();
 

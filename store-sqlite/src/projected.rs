@@ -97,7 +97,7 @@ impl<P: SqlProjection> SqlProjected<P> {
     }
 
     fn new_generation(&self) -> NewGeneration {
-        NewGeneration { projection: self.name.clone(), version: self.version() }
+        NewGeneration { projection: self.name.clone(), version: self.version(), fields: Vec::new() }
     }
 
     /// Most calls find it there; only who does not goes through the writer.

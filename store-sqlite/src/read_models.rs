@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use factum::{
-    Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, Epoch, Failure, Fault, Finding, Found,
-    Generation, GenerationInfo, GenerationState, Lease, LeaseError, LeaseHolder, ListDocuments, NewGeneration,
-    ProjectionName, ReadHistory, ReadModelError, ReadModelStore, Shard, Switch, SwitchError, TakeLease, Tenant,
+    Checkpoint, Commit, CommitError, Counted, Document, DocumentKey, DocumentPage, Epoch, Failure, Fault,
+    FindDocuments, Finding, Found, FoundPage, Generation, GenerationInfo, GenerationState, Lease, LeaseError,
+    LeaseHolder, ListDocuments, NewGeneration, ProjectionName, ReadHistory, ReadModelError, ReadModelStore, Shard,
+    Switch, SwitchError, TakeLease, Tenant,
 };
 
 use crate::store::SqliteStore;
-use crate::{leases, read_models_read as read, read_models_retire as retire, read_models_write as write};
+use crate::{find, leases, read_models_read as read, read_models_retire as retire, read_models_write as write};
 
 impl SqliteStore {
     /// Most calls find it there; only who does not goes through the writer.
@@ -123,6 +124,16 @@ impl ReadModelStore for SqliteStore {
     async fn list(&self, list: &ListDocuments) -> Result<DocumentPage, ReadModelError> {
         let list = list.clone();
         self.readers.read(move |conn| read::list(conn, &list)).await
+    }
+
+    async fn find(&self, query: &FindDocuments) -> Result<FoundPage, ReadModelError> {
+        let query = query.clone();
+        self.readers.read(move |conn| find::find(conn, &query)).await
+    }
+
+    async fn count(&self, query: &FindDocuments) -> Result<Counted, ReadModelError> {
+        let query = query.clone();
+        self.readers.read(move |conn| find::count(conn, &query)).await
     }
 
     async fn next_tenant(&self, target: &factum::ReadTarget, after: &Tenant) -> Result<Option<Tenant>, ReadModelError> {

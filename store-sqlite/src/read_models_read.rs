@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use factum::{
-    At, Bounds, Checkpoint, Cursor, Document, DocumentKey, DocumentPage, DocumentRead, Epoch, EventId, Found,
+    At, Bounds, Checkpoint, Cursor, Document, DocumentKey, DocumentPage, DocumentRead, Epoch, EventId, Field, Found,
     Generation, GenerationInfo, GenerationState, HistoryFrom, ListDocuments, LogId, NewGeneration, Position, Positions,
     ProjectionName, ProjectionVersion, ReadHistory, ReadModelError, ReadTarget, Shard, StoreId, Tenant, Version,
 };
@@ -15,7 +15,7 @@ use crate::append::{at, tenant_column};
 use crate::job::Failed;
 use crate::readers::Moment;
 
-type Answer<T> = Result<T, Failed<ReadModelError>>;
+pub(crate) type Answer<T> = Result<T, Failed<ReadModelError>>;
 
 /// A generation, by the number under which its rows are found.
 #[derive(Clone, Copy, Debug)]
@@ -120,9 +120,21 @@ pub(crate) fn generations(conn: &Connection, of: &ProjectionName) -> Answer<Vec<
             kept_until: row.get::<_, Option<i64>>(5)?.map(|_| time(row, 5)).transpose()?,
             checkpoint: reached(conn, id)?,
             failure: failure.map_err(|error| damaged(of, format!("its failure: {error}")))?,
+            fields: fields(of, row.get_ref(6)?.as_str().map_err(rusqlite::Error::from)?)?,
         });
     }
     Ok(found)
+}
+
+fn fields(of: &ProjectionName, json: &str) -> Answer<Vec<Field>> {
+    serde_json::from_str(json).map_err(|error| damaged(of, format!("the fields of a generation: {error}")))
+}
+
+/// By which fields the documents of a generation are found.
+pub(crate) fn fields_of(conn: &Connection, of: &ProjectionName, generation: i64) -> Answer<Vec<Field>> {
+    let mut select = conn.prepare_cached(include_str!("sql/fields.sql"))?;
+    let json: String = select.query_row(params![generation], |row| row.get(0))?;
+    fields(of, &json)
 }
 
 /// The names of the projections that have a generation.
@@ -188,7 +200,7 @@ pub(crate) fn checkpoint(conn: &Connection, shard: &Shard) -> Answer<Checkpoint>
     Ok(checkpoint_of(&moment, generation.id, shard)?)
 }
 
-fn resolve(conn: &Connection, target: &ReadTarget) -> Answer<(i64, DocumentRead)> {
+pub(crate) fn resolve(conn: &Connection, target: &ReadTarget) -> Answer<(i64, DocumentRead)> {
     let (id, generation) = match target {
         ReadTarget::Generation(projection, generation) => (existing(conn, projection, *generation)?.id, *generation),
         ReadTarget::Live(projection, version) => live(conn, projection, *version)?.ok_or_else(|| {
@@ -199,7 +211,7 @@ fn resolve(conn: &Connection, target: &ReadTarget) -> Answer<(i64, DocumentRead)
     Ok((id, DocumentRead { generation, checkpoint: reached(conn, id)? }))
 }
 
-fn document(row: &rusqlite::Row<'_>) -> rusqlite::Result<Document> {
+pub(crate) fn document(row: &rusqlite::Row<'_>) -> rusqlite::Result<Document> {
     let version = Version::new(number(row, 2)?).map_err(|_| bad(2, "a version that is none"))?;
     let bounds = Bounds {
         log: LogId::new(row.get(0)?),

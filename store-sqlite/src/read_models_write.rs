@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use factum::{
-    Checkpoint, Commit, CommitError, Document, DocumentKey, Epoch, Failure, Generation, GenerationInfo,
+    Checkpoint, Commit, CommitError, Document, DocumentKey, Epoch, Failure, FieldChange, Generation, GenerationInfo,
     GenerationState, LogId, Mark, NewGeneration, ProjectionName, ReadModelError, Shard, StoreId, Switch, SwitchError,
     kept_until,
 };
@@ -29,11 +29,13 @@ pub(crate) fn find_or_make(
     if let Some(found) = read::in_state(inside.conn, new, state)? {
         return Ok(found);
     }
+    let fields = serde_json::to_string(&new.fields).map_err(not_json)?;
     inside.conn.prepare_cached(include_str!("sql/insert_generation.sql"))?.execute(params![
         new.projection.as_str(),
         new.version.0,
         read::state_column(state),
-        inside.now
+        inside.now,
+        fields
     ])?;
     let missing = || read::damaged(&new.projection, "a generation that was just made is not there".to_owned());
     read::in_state(inside.conn, new, state)?.ok_or_else(missing)
@@ -48,6 +50,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     pub(crate) fn new(mut commit: Commit) -> Self {
         commit.documents.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        commit.fields.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         let kept = pack(&std::mem::take(&mut commit.kept));
         Self { commit, kept }
     }
@@ -58,6 +61,7 @@ impl Prepared {
             |(_, document): &(DocumentKey, Document)| document.body.as_ref().map_or(0, bytes::Bytes::len) + 100;
         self.commit.documents.iter().map(document).sum::<usize>()
             + self.kept.iter().map(|row| row.versions.len() + 100).sum::<usize>()
+            + self.commit.fields.len() * 100
     }
 }
 
@@ -73,6 +77,7 @@ pub(crate) fn commit(inside: &mut Inside<'_>, prepared: &Prepared) -> Result<(),
     }
     put_documents(inside.conn, generation.id, shard.log, &commit.documents)?;
     keep(inside.conn, generation.id, shard.log, kept)?;
+    put_fields(inside.conn, generation.id, shard.log, &commit.fields)?;
     Ok(move_checkpoint(inside.conn, generation.id, shard, commit.to, commit.store, commit.epoch)?)
 }
 
@@ -125,6 +130,22 @@ fn keep(conn: &Connection, generation: i64, log: LogId, kept: &[Packed]) -> rusq
     for Packed { key, first, last, versions } in kept {
         let (tenant, key) = (tenant_column(key.tenant()), key.key());
         keep.execute(params![generation, tenant, key, log.get(), first.as_i64(), last.as_i64(), versions])?;
+    }
+    Ok(())
+}
+
+fn put_fields(conn: &Connection, generation: i64, log: LogId, changes: &[FieldChange]) -> rusqlite::Result<()> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let mut put = conn.prepare_cached(include_str!("sql/put_field.sql"))?;
+    let mut forget = conn.prepare_cached(include_str!("sql/forget_field.sql"))?;
+    for FieldChange { key, field, value } in changes {
+        let (tenant, key) = (tenant_column(key.tenant()), key.key());
+        match value {
+            Some(value) => put.execute(params![generation, tenant, key, log.get(), field, value.to_bytes()])?,
+            None => forget.execute(params![generation, tenant, key, log.get(), field])?,
+        };
     }
     Ok(())
 }
@@ -298,7 +319,12 @@ pub(crate) fn sweep(conn: &Connection) -> rusqlite::Result<bool> {
         return Ok(false);
     };
     let mut deleted = 0;
-    for sql in [include_str!("sql/sweep_kept.sql"), include_str!("sql/sweep_documents.sql")] {
+    let tables = [
+        include_str!("sql/sweep_kept.sql"),
+        include_str!("sql/sweep_fields.sql"),
+        include_str!("sql/sweep_documents.sql"),
+    ];
+    for sql in tables {
         if deleted < SWEEP_ROWS {
             let left = i64::try_from(SWEEP_ROWS - deleted).unwrap_or(0);
             deleted += transaction.prepare_cached(sql)?.execute(params![generation, left])?;

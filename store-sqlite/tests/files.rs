@@ -134,7 +134,11 @@ async fn reads_and_refuses_to_write(store: &SqliteStore) {
         Err(AppendError::NotDone(fault)) => assert_eq!(fault.kind(), FaultKind::ReadOnly),
         other => panic!("{other:?}"),
     }
-    let new = NewGeneration { projection: ProjectionName::new("new").unwrap(), version: ProjectionVersion(1) };
+    let new = NewGeneration {
+        projection: ProjectionName::new("new").unwrap(),
+        version: ProjectionVersion(1),
+        fields: Vec::new(),
+    };
     assert!(store.open(&new).await.unwrap_err().to_string().contains("reading only"));
     assert_eq!(everything(store).await.len(), 3);
 }

@@ -13,7 +13,11 @@ use factum::{
 use factum_sqlite::SqliteStore;
 
 fn balances() -> NewGeneration {
-    NewGeneration { projection: ProjectionName::new("balances").unwrap(), version: ProjectionVersion(1) }
+    NewGeneration {
+        projection: ProjectionName::new("balances").unwrap(),
+        version: ProjectionVersion(1),
+        fields: Vec::new(),
+    }
 }
 
 fn shard(of: &GenerationInfo) -> Shard {
@@ -29,6 +33,7 @@ fn commit(of: &GenerationInfo, from: u64, to: u64) -> Commit {
         to: Mark { position: Position::new(to), event: EventId::generate() },
         documents: Vec::new(),
         kept: Vec::new(),
+        fields: Vec::new(),
     }
 }
 

@@ -80,7 +80,7 @@ pub(crate) async fn read_models_survive(fixture: &Fixture) {
     add(fixture, &stream("account-1"), events(1)).await;
     let event = everything(fixture).await.remove(0);
     let projection = ProjectionName::new("balances").must("a name");
-    let new = NewGeneration { projection: projection.clone(), version: ProjectionVersion(1) };
+    let new = NewGeneration { projection: projection.clone(), version: ProjectionVersion(1), fields: Vec::new() };
     let live = models.open(&new).await.must("opening a read model");
     let shard = Shard { projection: projection.clone(), generation: live.generation, partition: 0, log: event.log };
     let key = DocumentKey::new(Tenant::default(), "1").must("a key");
@@ -97,6 +97,7 @@ pub(crate) async fn read_models_survive(fixture: &Fixture) {
         to: Mark { position: event.position, event: event.id },
         documents: vec![(key.clone(), document.clone())],
         kept: vec![(key.clone(), document.clone())],
+        fields: Vec::new(),
     };
     models.commit(commit).await.must("committing");
     let epoch = models.raise_epoch(&shard, Epoch(0)).await.must("raising the epoch");

@@ -89,7 +89,7 @@ pub(crate) async fn projections_are_listed(fixture: &Fixture) {
     assert!(store.projections().await.must("the projections").is_empty());
     let names = ["turnover", "balances", "Balances", "š"].map(|name| ProjectionName::new(name).must("a name"));
     for name in &names {
-        let new = factum::NewGeneration { projection: name.clone(), version: V1 };
+        let new = factum::NewGeneration { projection: name.clone(), ..new(V1) };
         store.open(&new).await.must("opening");
         assert_eq!(store.open(&new).await.must("opening").generation, Generation(1), "projections share their numbers");
     }

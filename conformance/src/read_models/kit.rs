@@ -24,7 +24,7 @@ pub(crate) fn name() -> ProjectionName {
 }
 
 pub(crate) fn new(version: ProjectionVersion) -> NewGeneration {
-    NewGeneration { projection: name(), version }
+    NewGeneration { projection: name(), version, fields: Vec::new() }
 }
 
 /// The live generation of version 1; `None` where the fixture keeps no read models.
@@ -93,6 +93,7 @@ pub(crate) fn step(shard: &Shard, from: u64, to: u64) -> Commit {
         to: mark(to),
         documents: Vec::new(),
         kept: Vec::new(),
+        fields: Vec::new(),
     }
 }
 

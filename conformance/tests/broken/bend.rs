@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use factum::{
-    Commit, CommitError, Document, DocumentKey, DocumentRead, Generation, HistoryFrom, LogId, NewGeneration, Position,
-    Positions, ProjectionVersion, ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard, Switch, SwitchError,
-    Tenant,
+    Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentRead, FindDocuments, Generation, HistoryFrom,
+    LogId, NewGeneration, Position, Positions, ProjectionVersion, ReadHistory, ReadModelError, ReadModelStore,
+    ReadTarget, Shard, Switch, SwitchError, Tenant,
 };
 
 use crate::how::How;
@@ -69,6 +69,7 @@ impl Broken {
             How::CommitsNoDocuments => commit.documents.clear(),
             How::CutsLargeCommits => commit.documents.truncate(1_000),
             How::KeepsNothing => commit.kept.clear(),
+            How::KeepsFirstValues if now != Checkpoint::default() => commit.fields.clear(),
             How::KeepsTheFirst => {
                 let mut kept = Vec::new();
                 for (key, document) in std::mem::take(&mut commit.kept) {
@@ -84,6 +85,7 @@ impl Broken {
             *key = self.document_key(key);
             self.document(document);
         }
+        commit.fields.iter_mut().for_each(|change| change.key = self.document_key(&change.key));
         Ok(commit)
     }
 
@@ -111,6 +113,19 @@ impl Broken {
             ReadTarget::Live(..) => Generation(1),
         };
         DocumentRead { generation, checkpoint: factum::Cursor::start() }
+    }
+
+    pub(crate) async fn finding(&self, find: &FindDocuments) -> FindDocuments {
+        let mut find = find.clone();
+        find.target = self.target(&find.target).await;
+        match self.how {
+            How::MixesDocumentTenants => find.tenant = Tenant::default(),
+            How::FindsByOneCondition => find.conditions.truncate(1),
+            How::FindsForwardOnly => find.descending = false,
+            How::FindsOnePage => find.after = None,
+            _ => {}
+        }
+        find
     }
 
     pub(crate) fn is_empty_instead<T>(&self, answer: &Result<T, ReadModelError>) -> bool {

@@ -249,6 +249,17 @@ ways! {
     KnowsNoOtherTenant,
     /// Reads the live generation whatever is asked.
     ReadsTheLiveOne,
+    // Read models: finding.
+    /// Takes the first condition for all of them.
+    FindsByOneCondition,
+    FindsForwardOnly,
+    /// Begins each page of what is found with the first document.
+    FindsOnePage,
+    /// Keeps the first value that a field of a document had.
+    KeepsFirstValues,
+    /// Has every field that is asked for, without values.
+    FindsByAnyField,
+    CountsPages,
     // Read models: history.
     KeepsNothing,
     HistoryWithoutCurrent,

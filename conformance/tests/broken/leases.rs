@@ -31,7 +31,7 @@ impl Broken {
             (How::TakesWithoutRaising, raise) => *raise = None,
             (How::LeasesMakeGenerations, Some(raise)) => {
                 let (projection, version) = (raise.projection.clone(), raise.version);
-                self.inner.open(&NewGeneration { projection, version }).await.unwrap();
+                self.inner.open(&NewGeneration { projection, version, fields: Vec::new() }).await.unwrap();
             }
             (How::RaisesTheLiveOne, Some(raise)) => raise.state = GenerationState::Live,
             _ => {}

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use factum::{
-    Checkpoint, Commit, CommitError, Document, DocumentKey, DocumentPage, Epoch, Failure, Found, Generation,
-    GenerationInfo, GenerationState, HistoryFrom, Lease, LeaseError, LeaseHolder, ListDocuments, LogId, NewGeneration,
-    Position, ProjectionName, ProjectionVersion, ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard,
-    Switch, SwitchError, TakeLease, Tenant,
+    Checkpoint, Commit, CommitError, Counted, Document, DocumentKey, DocumentPage, Epoch, Failure, FindDocuments,
+    Found, FoundPage, Generation, GenerationInfo, GenerationState, HistoryFrom, Lease, LeaseError, LeaseHolder,
+    ListDocuments, LogId, NewGeneration, Position, ProjectionName, ProjectionVersion, ReadHistory, ReadModelError,
+    ReadModelStore, ReadTarget, Shard, Switch, SwitchError, TakeLease, Tenant,
 };
 
 use crate::how::How;
@@ -231,6 +231,25 @@ impl ReadModelStore for Broken {
             return Ok(None);
         }
         self.inner.next_tenant(&self.target(target).await, after).await
+    }
+
+    async fn find(&self, find: &FindDocuments) -> Result<FoundPage, ReadModelError> {
+        let find = self.finding(find).await;
+        let answer = self.inner.find(&find).await;
+        let no_field = matches!(answer, Err(ReadModelError::NoField { .. })) && self.how == How::FindsByAnyField;
+        if no_field || self.is_empty_instead(&answer) {
+            return Ok(FoundPage { read: self.empty(&find.target), documents: Vec::new(), end: true });
+        }
+        answer
+    }
+
+    async fn count(&self, find: &FindDocuments) -> Result<Counted, ReadModelError> {
+        let find = self.finding(find).await;
+        if self.how == How::CountsPages {
+            let page = self.inner.find(&FindDocuments { limit: 3, ..find }).await?;
+            return Ok(Counted { read: page.read, count: page.documents.len() as u64 });
+        }
+        self.inner.count(&find).await
     }
 
     async fn list(&self, list: &ListDocuments) -> Result<DocumentPage, ReadModelError> {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::document::{Document, DocumentKey};
+use super::field::FieldChange;
 use super::generation::{Generation, ProjectionName};
 use crate::fault::Fault;
 use crate::metadata::EventId;
@@ -65,6 +66,8 @@ pub struct Commit {
     pub documents: Vec<(DocumentKey, Document)>,
     /// Versions of documents to be kept for time travel.
     pub kept: Vec<(DocumentKey, Document)>,
+    /// What the documents that changed are found and sorted by, each key and field once. What is not among them stays.
+    pub fields: Vec<FieldChange>,
 }
 
 /// Why a shard stands still.

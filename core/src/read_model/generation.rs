@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::commit::Failure;
 use super::document::DocumentKey;
+use super::field::{Field, FieldKind};
 use crate::fault::Fault;
 use crate::limits::{InputError, MAX_NAME, check_text};
 use crate::place::{Cursor, LogId, Position};
@@ -65,6 +66,9 @@ pub struct NewGeneration {
     pub projection: ProjectionName,
     /// Of which version of its code.
     pub version: ProjectionVersion,
+    /// By which fields its documents shall be found and sorted. Those of a generation that is there already stay as they
+    /// are.
+    pub fields: Vec<Field>,
 }
 
 /// A generation as it is now.
@@ -86,6 +90,8 @@ pub struct GenerationInfo {
     pub checkpoint: Cursor,
     /// Why a shard of it stands still, if one does.
     pub failure: Option<Failure>,
+    /// By which fields its documents are found and sorted.
+    pub fields: Vec<Field>,
 }
 
 /// An exchange of the live generation.
@@ -154,6 +160,25 @@ pub enum ReadModelError {
         projection: ProjectionName,
         /// The generation.
         generation: Generation,
+    },
+    /// Documents cannot be found or sorted by a field: the generation was made before the field was declared, or when
+    /// it was of another kind.
+    #[error(
+        "generation {generation} of {projection} keeps no field {field:?}{}; it keeps: {}; raise Projection::VERSION, or \
+         replay {projection}, for one that does",
+        match .kind { Some(kind) => format!(" of kind {kind}"), None => String::new() }, show_fields(.fields)
+    )]
+    NoField {
+        /// The projection.
+        projection: ProjectionName,
+        /// The generation.
+        generation: Generation,
+        /// The field that was asked for.
+        field: String,
+        /// The kind of the values that it was compared with, where that is what does not fit.
+        kind: Option<FieldKind>,
+        /// The fields that it keeps.
+        fields: Vec<Field>,
     },
     /// A stored document or checkpoint is not what was written.
     #[error("the read model {projection} is damaged: {what}; replay it")]
@@ -236,4 +261,11 @@ pub enum SwitchError {
 
 fn show(generation: Option<Generation>) -> String {
     generation.map_or_else(|| "none".to_owned(), |generation| generation.to_string())
+}
+
+fn show_fields(fields: &[Field]) -> String {
+    match fields {
+        [] => "none".to_owned(),
+        fields => fields.iter().map(Field::to_string).collect::<Vec<_>>().join(", "),
+    }
 }

@@ -57,6 +57,11 @@ impl Sum {
         self
     }
 
+    /// In minor units; one that does not fit is as great, or as small, as can be.
+    pub(crate) fn nearest(self) -> i64 {
+        i64::try_from(self.0).unwrap_or(if self.0 < 0 { i64::MIN } else { i64::MAX })
+    }
+
     /// Whether it lies below zero by more than `limit`.
     pub(crate) fn is_below(self, limit: Money) -> bool {
         self.0 < -i128::from(limit.0)

@@ -1,8 +1,8 @@
 //! What is read: balances by account, turnover by month.
 
 use chrono::Datelike;
-use factum::Recorded;
-use factum_projections::{Keys, Projection};
+use factum::{Field, Recorded};
+use factum_projections::{FieldValues, Keys, Projection};
 use serde::{Deserialize, Serialize};
 
 use crate::account::AccountEvent;
@@ -19,6 +19,7 @@ pub(crate) struct Balance {
 
 impl Projection for Balances {
     const NAME: &'static str = "balances";
+    const FIELDS: &'static [Field] = &[Field::integer("cents")];
     type Event = AccountEvent;
     type Document = Balance;
 
@@ -35,6 +36,10 @@ impl Projection for Balances {
             AccountEvent::Withdrawn { amount } => balance.subtract(*amount),
             AccountEvent::Closed => *document = None,
         }
+    }
+
+    fn fields(&self, _account: &str, document: &Balance, values: &mut FieldValues) {
+        values.set("cents", document.balance.nearest());
     }
 }
 

@@ -58,6 +58,7 @@ async fn what_nobody_runs_is_told() {
     let new = factum::NewGeneration {
         projection: factum::ProjectionName::new("lamps").unwrap(),
         version: factum::ProjectionVersion(1),
+        fields: Vec::new(),
     };
     factum::ReadModelStore::build(&*store, &new).await.unwrap();
     let ran = run(&projector, doctor(true)).await;

@@ -25,6 +25,9 @@ fn list(after: Option<&str>, limit: usize, at: Option<&str>, json: bool) -> OpsC
         limit,
         at,
         generation: None,
+        conditions: Vec::new(),
+        order_by: None,
+        desc: false,
     }))
 }
 
@@ -96,4 +99,39 @@ async fn what_changed_between_two_moments_is_named_by_field() {
     assert_eq!(text, "\"attic\" from 4 to 1: 1 field differs\n  $: from 2, to 1\n");
     let nothing = run(&projector, diff("shed", ["1", "4"], true)).await.result.unwrap_err().to_string();
     assert_eq!(nothing, "lamps has no document \"shed\" at 1 and at 4");
+}
+
+fn find(conditions: &[&str], order_by: Option<&str>, desc: bool, after: Option<&str>, limit: usize) -> OpsCommand {
+    let conditions = conditions.iter().map(|text| crate::find::parse_where(text).unwrap()).collect();
+    command(ReadModelAction::List(ListArgs {
+        of: of("lamps", true),
+        after: after.map(str::to_owned),
+        limit,
+        at: None,
+        conditions,
+        order_by: order_by.map(str::to_owned),
+        desc,
+        generation: None,
+    }))
+}
+
+#[tokio::test]
+async fn documents_are_found_and_sorted_by_their_fields() {
+    let projector = rooms().await;
+    projector.catch_up().await.unwrap();
+    let keys = |json: &Value| {
+        let documents = json["documents"].as_array().unwrap().clone();
+        documents.iter().map(|entry| entry["key"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let first = run(&projector, find(&[], Some("lit"), true, None, 2)).await.json();
+    assert_eq!(keys(&first), ["attic", "hall"]);
+    let token = first["next"].as_str().unwrap().to_owned();
+    let second = run(&projector, find(&[], Some("lit"), true, Some(&token), 2)).await.json();
+    assert_eq!((keys(&second), &second["next"]), (vec!["cellar".to_owned()], &Value::Null));
+    assert_eq!(keys(&run(&projector, find(&["lit<2", "room>cellar"], None, false, None, 9)).await.json()), ["hall"]);
+    let told = async |command| run(&projector, command).await.result.unwrap_err().to_string();
+    let unknown = told(find(&["watts=5"], None, false, None, 9)).await;
+    assert!(unknown.contains("no field \"watts\"") && unknown.contains("lit (integer), room (text)"), "{unknown}");
+    assert_eq!(told(find(&["lit=many"], None, false, None, 9)).await, "\"many\" is not a value of a field: an integer");
+    assert!(told(find(&["lit=1"], None, false, Some("hall"), 9)).await.contains("page token"));
 }

@@ -10,8 +10,12 @@ WITH g AS MATERIALIZED (
   DELETE FROM factum.documents WHERE ctid = ANY (ARRAY(
     SELECT v.ctid FROM factum.documents v WHERE v.generation = (SELECT id FROM g) LIMIT $1
   )) RETURNING 1
+), f AS (
+  DELETE FROM factum.document_fields WHERE ctid = ANY (ARRAY(
+    SELECT v.ctid FROM factum.document_fields v WHERE v.generation = (SELECT id FROM g) LIMIT $1
+  )) RETURNING 1
 ), n AS (
-  SELECT (SELECT count(*) FROM k) + (SELECT count(*) FROM d) AS deleted
+  SELECT (SELECT count(*) FROM k) + (SELECT count(*) FROM d) + (SELECT count(*) FROM f) AS deleted
 ), done AS (
   UPDATE factum.generations SET state = 'dropped' WHERE id = (SELECT id FROM g) AND (SELECT deleted FROM n) = 0
 )

@@ -80,6 +80,8 @@ CREATE TABLE generations (
   created_at INTEGER NOT NULL,
   -- Where it is retired: until when it is kept; NULL until somebody drops it.
   kept_until INTEGER,
+  -- By which fields its documents are found and sorted, JSON.
+  fields TEXT NOT NULL,
   UNIQUE (projection, generation)
 ) STRICT;
 
@@ -116,6 +118,19 @@ CREATE TABLE documents (
 ) STRICT;
 
 CREATE UNIQUE INDEX documents_by_key ON documents (generation, tenant, key, log);
+
+-- By what documents are found and sorted: values as core encodes them, so that their bytes compare as they do.
+CREATE TABLE document_fields (
+  generation INTEGER NOT NULL,
+  tenant TEXT NOT NULL,
+  key TEXT NOT NULL,
+  log INTEGER NOT NULL,
+  field TEXT NOT NULL,
+  value BLOB NOT NULL,
+  PRIMARY KEY (generation, tenant, key, log, field)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX document_fields_by_value ON document_fields (generation, tenant, field, value, key, log);
 
 -- Kept versions, packed: all that one commit keeps of one document lie in one row (more if they are large).
 CREATE TABLE kept (

@@ -166,8 +166,24 @@ pub(crate) const READ_MODELS: Table = &[
     (How::MixesDocumentTenants, &["documents::tenants_are_apart", "history::histories_are_in_the_order_of_the_keys"]),
     (
         How::ReadsTheLiveOne,
-        &["documents::a_generation_can_be_read_by_its_number", "generations::versions_have_their_own_live_generation"],
+        &[
+            "finding::fields_belong_to_their_generation",
+            "documents::a_generation_can_be_read_by_its_number",
+            "generations::versions_have_their_own_live_generation",
+        ],
     ),
+    (
+        How::FindsByOneCondition,
+        &[
+            "finding::documents_are_found_by_their_fields",
+            "finding::any_query_finds_what_a_look_at_every_document_does",
+        ],
+    ),
+    (How::FindsForwardOnly, &["finding::what_is_found_is_sorted_alike_everywhere"]),
+    (How::FindsOnePage, &["finding::pages_go_on_where_the_last_one_ended", "finding::tenants_and_logs_are_apart"]),
+    (How::KeepsFirstValues, &["finding::fields_follow_their_documents"]),
+    (How::FindsByAnyField, &["finding::a_field_that_a_generation_lacks_is_refused"]),
+    (How::CountsPages, &["finding::documents_are_found_by_their_fields"]),
     (
         How::KeepsNothing,
         &["history::the_base_is_the_newest_that_lies_within", "history::logs_have_histories_of_their_own"],

@@ -72,15 +72,51 @@ pub(super) async fn command(bank: &Bank, args: &BalancesArgs, out: &mut dyn Writ
 pub(crate) async fn balances(bank: &Bank, at: Option<At>, top: Top) -> Result<Listed, BankError> {
     bank.projector().catch_up_one(Balances::NAME).await?;
     let model = bank.projector().read_model::<Balances>();
-    let listed = match at {
-        Some(at) => list_at(&model, at).await?,
-        None => match list(&model).await? {
+    let listed = match (at, top) {
+        (Some(at), _) => list_at(&model, at).await?,
+        (None, Top::Highest(count)) => match highest(&model, count).await? {
+            Pages::OfOneMoment(listed) => return Ok(listed),
+            Pages::Moved { first } => list_at(&model, first.into()).await?,
+        },
+        (None, Top::All) => match list(&model).await? {
             Pages::OfOneMoment(listed) => listed,
             // Somebody writes while we read: how things stood at the first page is the same on all of them.
             Pages::Moved { first } => list_at(&model, first.into()).await?,
         },
     };
     Ok(listed.sorted(top))
+}
+
+/// The highest by the index of the read model; the others are only added up, none is held.
+async fn highest(model: &ReadModel<Balances>, count: usize) -> Result<Pages, BankError> {
+    let by_cents = || model.find().order_by("cents").descending();
+    let page = by_cents().page(count).await?;
+    let mut listed = Listed::at(page.checkpoint.clone());
+    listed.extend(page.documents);
+    // From its end an order names the last account of one height first: we want the first.
+    if let Some((_, lowest)) = listed.balances.last().filter(|_| page.next.is_some()).cloned() {
+        let same = model.find().equal("cents", lowest.nearest()).page(count).await?;
+        if same.checkpoint != listed.position {
+            return Ok(Pages::Moved { first: listed.position });
+        }
+        listed.balances.retain(|(_, balance)| balance.nearest() > lowest.nearest());
+        listed.extend(same.documents);
+    }
+    let mut listed = listed.sorted(Top::Highest(count));
+    let mut all = Listed::at(listed.position.clone());
+    let mut page = model.list(PageRequest::first(PAGE)).await?;
+    loop {
+        if page.checkpoint != listed.position {
+            return Ok(Pages::Moved { first: listed.position });
+        }
+        all.accounts += page.documents.len();
+        all.total =
+            Sum::total([all.total].into_iter().chain(page.documents.iter().map(|entry| entry.document.balance)));
+        let Some(next) = page.next else { break };
+        page = model.list(PageRequest::after(next).limit(PAGE)).await?;
+    }
+    (listed.accounts, listed.total) = (all.accounts, all.total);
+    Ok(Pages::OfOneMoment(listed))
 }
 
 enum Pages {

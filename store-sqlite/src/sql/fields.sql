@@ -1,0 +1,2 @@
+-- ?1 generation
+SELECT fields FROM generations WHERE id = ?1
