@@ -1,123 +1,20 @@
-//! Several processes, of which each projection is driven by one at a time.
+//! Several processes, of which each projection is driven by one at a time: `one-driver-at-a-time`.
 
 mod common;
+#[path = "common/workers.rs"]
+mod workers;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use common::*;
 use factum::{
-    Batch, Checkpoint, CommitError, EventStore, LeaseHolder, LeaseName, LogId, Position, Projected, ProjectedError,
-    ProjectionName, ProjectionVersion, Query, ReadModelStore, Recorded, TakeLease, Tenant,
+    CommitError, EventStore, LeaseHolder, LogId, Position, ProjectionName, ProjectionVersion, ReadModelStore, Recorded,
+    TakeLease,
 };
-use factum_memory::MemoryStore;
-use factum_projections::{Keys, Projection, ProjectionResult, Projector, ProjectorError, ProjectorOptions};
+use factum_projections::{Keys, Projection, Projector, ProjectorError, ProjectorOptions};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
-
-/// Takes over after a third of a second.
-fn quick() -> ProjectorOptions {
-    ProjectorOptions::new().lease_time(Duration::from_millis(300)).poll_every(Duration::from_millis(50)).pages(1, 4)
-}
-
-/// So many projections with a name of their own each, all of them [`Turnover`].
-macro_rules! projections {
-    ($($name:ident $text:literal)*) => {
-        $(struct $name;
-        impl Projection for $name {
-            const NAME: &'static str = $text;
-            type Event = AccountEvent;
-            type Document = Balance;
-            fn keys(&self, event: &Recorded<AccountEvent>, keys: &mut Keys) {
-                Projection::keys(&Turnover::<5>, event, keys);
-            }
-            fn apply(&self, key: &str, turnover: &mut Option<Balance>, event: &Recorded<AccountEvent>) {
-                Projection::apply(&Turnover::<5>, key, turnover, event);
-            }
-        })*
-        const NAMES: &[&str] = &[$($text),*];
-        fn all(store: &Arc<MemoryStore>) -> Projector {
-            Projector::new(store.clone(), store.clone()).options(quick())$(.with($name))*
-        }
-    };
-}
-
-projections! { A "a" B "b" C "c" D "d" E "e" F "f" }
-
-/// A worker that runs in a task of its own; dropping it kills it, as a process is killed.
-struct Worker {
-    projector: Projector,
-    stop: Option<oneshot::Sender<()>>,
-    running: JoinHandle<Vec<ProjectionResult>>,
-}
-
-impl Worker {
-    fn start(projector: Projector) -> Self {
-        let (stop, stopped) = oneshot::channel::<()>();
-        let running = tokio::spawn({
-            let projector = projector.clone();
-            async move { projector.run(async { drop(stopped.await) }).await.unwrap() }
-        });
-        Self { projector, stop: Some(stop), running }
-    }
-
-    fn holder(&self) -> LeaseHolder {
-        self.projector.holder().clone()
-    }
-
-    async fn kill(self) {
-        self.running.abort();
-        drop(self.running.await);
-    }
-
-    async fn end(mut self) -> Vec<ProjectionResult> {
-        drop(self.stop.take());
-        soon(self.running).await.unwrap()
-    }
-}
-
-fn lease_of(name: &str) -> LeaseName {
-    LeaseName::projection(&ProjectionName::new(name).unwrap(), ProjectionVersion(1))
-}
-
-async fn holders(store: &MemoryStore) -> BTreeMap<LeaseName, LeaseHolder> {
-    let leases = store.leases().await.unwrap().into_iter();
-    leases
-        .filter(|lease| lease.name.as_str().starts_with("projection/"))
-        .map(|lease| (lease.name, lease.holder))
-        .collect()
-}
-
-/// Until those who hold something hold so many each.
-async fn settled(store: &MemoryStore, loads: &[usize]) -> BTreeMap<LeaseName, LeaseHolder> {
-    soon(async {
-        loop {
-            let held = holders(store).await;
-            let mut found: BTreeMap<&LeaseHolder, usize> = BTreeMap::new();
-            held.values().for_each(|holder| *found.entry(holder).or_default() += 1);
-            let mut found: Vec<_> = found.into_values().collect();
-            found.sort_unstable();
-            if found == loads {
-                return held;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await
-}
-
-async fn current(store: &Arc<MemoryStore>, reader: &Projector, done: &factum::Cursor) {
-    let expected = naive(&Turnover::<5>, &**store, &Tenant::default(), None).await;
-    for name in NAMES {
-        soon(reader.wait_for(name, done)).await.unwrap();
-        let shown = reader.read_model_json(name).unwrap().get("all").await.unwrap();
-        let shown: Balance = serde_json::from_str(&serde_json::to_string(&shown.document).unwrap()).unwrap();
-        assert_eq!(Some(&shown), expected.get("all"), "{name}");
-    }
-}
+use workers::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn work_is_spread_evenly_and_what_a_dead_one_had_is_taken_over() {
@@ -358,126 +255,4 @@ async fn a_worker_that_needs_newer_code_leaves_the_projection_to_one_that_has_it
     assert_eq!(held[&lease_of("a")], new.holder());
     old.kill().await;
     new.end().await;
-}
-
-/// Written by hand, and panics where nobody catches it for an event.
-#[derive(Debug)]
-struct ByHand {
-    name: ProjectionName,
-    filter: Query,
-    panics: Arc<AtomicBool>,
-    at: std::sync::Mutex<Checkpoint>,
-}
-
-#[async_trait]
-impl Projected for ByHand {
-    fn name(&self) -> &ProjectionName {
-        &self.name
-    }
-    fn version(&self) -> ProjectionVersion {
-        ProjectionVersion(1)
-    }
-    fn filter(&self) -> &Query {
-        &self.filter
-    }
-    async fn checkpoint(&self, _: LogId) -> Result<Checkpoint, ProjectedError> {
-        Ok(*self.at.lock().unwrap())
-    }
-    async fn apply(&self, batch: Batch) -> Result<(), ProjectedError> {
-        assert!(!self.panics.load(Ordering::SeqCst), "the printer is on fire");
-        let stands_on = Some((batch.store, batch.to.event));
-        *self.at.lock().unwrap() = Checkpoint { position: batch.to.position, stands_on, ..batch.from };
-        Ok(())
-    }
-    async fn report(&self, _: LogId, _: Option<factum::Failure>) -> Result<(), ProjectedError> {
-        Ok(())
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_panic_of_one_never_ends_the_others_and_is_tried_again() {
-    let store = bank(1);
-    let panics = Arc::new(AtomicBool::new(true));
-    let by_hand = ByHand {
-        name: ProjectionName::new("printed").unwrap(),
-        filter: Query::all(),
-        panics: panics.clone(),
-        at: std::sync::Mutex::default(),
-    };
-    let options = quick().backoff(Duration::from_millis(1), Duration::from_millis(10));
-    let projector = Projector::new(store.clone(), store.clone()).options(options).with(A).with_projected(by_hand);
-    let done = deposit(&*store, 1, 3).await;
-    let worker = Worker::start(projector);
-    soon(async {
-        while !worker
-            .projector
-            .working_on()
-            .iter()
-            .any(|on| on.trouble.as_ref().is_some_and(|why| why.contains("on fire")))
-        {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-    soon(worker.projector.wait_for("a", &done)).await.unwrap();
-    panics.store(false, Ordering::SeqCst);
-    soon(worker.projector.wait_for("printed", &done)).await.unwrap();
-    for result in worker.end().await {
-        result.result.unwrap();
-    }
-}
-
-/// A page that takes longer than one is willing to wait at the end is dropped, and its projection says so.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_is_bounded_and_says_what_was_not_finished() {
-    let store = bank(1);
-    let faulty = Arc::new(Faulty::new(store.clone()));
-    let options = quick().stop_within(Duration::from_millis(50));
-    let worker = Worker::start(Projector::new(faulty.clone(), store.clone()).options(options).with(A));
-    let done = deposit(&*store, 1, 3).await;
-    soon(worker.projector.wait_for("a", &done)).await.unwrap();
-    faulty.stall();
-    let reads = faulty.reads();
-    deposit(&*store, 1, 3).await;
-    soon(async {
-        while faulty.reads() == reads {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-    let results = worker.end().await;
-    assert!(matches!(results[0].result, Err(ProjectorError::Unfinished { .. })), "{results:?}");
-    assert_eq!(store.leases().await.unwrap(), [], "the lease of a page that was dropped was kept");
-}
-
-/// A signal of the store is one read of its log for all that stand at the head, and each still sees its own events only.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn projections_at_the_head_share_one_read() {
-    let store = bank(1);
-    let faulty = Arc::new(Faulty::new(store.clone()));
-    let options = quick().poll_every(Duration::from_secs(3600));
-    let projector = Projector::new(faulty.clone(), store.clone()).options(options);
-    let worker = Worker::start(projector.with(A).with(B).with(C).with(D).with(E).with(F));
-    settled(&store, &[6]).await;
-    // Not by the projector: that reads the log itself where something lags.
-    let current_at = async |done: &factum::Cursor| {
-        for name in NAMES {
-            let name = ProjectionName::new(*name).unwrap();
-            while store.generations(&name).await.unwrap().iter().any(|info| info.checkpoint != *done) {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        }
-    };
-    soon(current_at(&deposit(&*store, 1, 1).await)).await;
-    let mut fewest = u64::MAX;
-    for _ in 0..20 {
-        let before = faulty.reads();
-        let done = deposit(&*store, 1, 1).await;
-        soon(current_at(&done)).await;
-        fewest = fewest.min(faulty.reads() - before);
-    }
-    assert!(fewest < NAMES.len() as u64, "each reads the log by itself: {fewest} reads at best");
-    let done = deposit(&*store, 1, 1).await;
-    current(&store, &worker.projector, &done).await;
-    worker.end().await;
 }

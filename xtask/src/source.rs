@@ -17,7 +17,7 @@ impl Source {
     }
 }
 
-/// Every Rust, SQL, Markdown and TOML file below a folder, in the order of their paths; build folders and hidden
+/// Every Rust, SQL, Markdown, TOML and YAML file below a folder, in the order of their paths; build folders and hidden
 /// ones are left out.
 pub(crate) fn below(root: &Path) -> io::Result<Vec<Source>> {
     let mut sources = Vec::new();
@@ -31,7 +31,10 @@ pub(crate) fn below(root: &Path) -> io::Result<Vec<Source>> {
                 if name != "target" && !name.to_string_lossy().starts_with('.') {
                     folders.push(path);
                 }
-            } else if path.extension().is_some_and(|it| ["rs", "sql", "md", "toml"].iter().any(|known| it == *known)) {
+            } else if path
+                .extension()
+                .is_some_and(|it| ["rs", "sql", "md", "toml", "yml"].iter().any(|known| it == *known))
+            {
                 let text = std::fs::read_to_string(&path)
                     .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
                 let path = path.strip_prefix(root).unwrap_or(&path).to_path_buf();
