@@ -41,7 +41,8 @@ async fn tables_that_were_replaced_take_what_came_since_and_have_the_plain_names
     .await;
     deposits(&store, &[100]).await;
     drive(&store, &sums).await.unwrap();
-    assert_eq!(shown(&store).await, [("1".to_owned(), 108)]);
+    // Beside what was appended to keep the writer going.
+    assert_eq!(shown(&store).await[0], ("1".to_owned(), 108));
 }
 
 #[tokio::test]
