@@ -55,6 +55,7 @@ mod store;
 mod tables;
 mod tags;
 mod transaction;
+mod watch;
 mod writer;
 
 pub use error::{BackupError, OpenError};

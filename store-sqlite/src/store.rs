@@ -16,6 +16,7 @@ use crate::error::OpenError;
 use crate::options::{KeyRetention, SqliteOptions};
 use crate::readers::Readers;
 use crate::schema::{self, Mode};
+use crate::watch::Watch;
 use crate::writer::Writer;
 use crate::{keys, read};
 
@@ -35,6 +36,8 @@ use crate::{keys, read};
 /// ```
 #[derive(Debug)]
 pub struct SqliteStore {
+    /// Dropped first.
+    watch: Watch,
     pub(crate) file: Arc<Path>,
     pub(crate) readers: Readers,
     pub(crate) writer: Writer,
@@ -78,7 +81,8 @@ impl SqliteStore {
         };
         tracing::debug!(file = %file.display(), store = %opened.id, mode = ?opened.mode, "opened a store");
         let bell = Mutex::new(Some(bell));
-        Ok(Self { file, readers, writer, bell, id: opened.id, limits: options.limits, retention })
+        let watch = Watch::new(Arc::clone(&file), mode == Mode::Read);
+        Ok(Self { watch, file, readers, writer, bell, id: opened.id, limits: options.limits, retention })
     }
 
     /// The file, as an absolute path.
@@ -131,7 +135,10 @@ impl EventStore for SqliteStore {
 
     fn wakeups(&self) -> Wakeups {
         match &*self.bell.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(bell) => bell.wakeups(),
+            Some(bell) => {
+                self.watch.ring(bell);
+                bell.wakeups()
+            }
             None => Bell::new().wakeups(),
         }
     }
@@ -161,6 +168,7 @@ impl EventStore for SqliteStore {
     }
 
     async fn close(&self) -> Result<(), CloseError> {
+        self.watch.close();
         // Readers first: the last connection to close is then one that can put the log into the file.
         self.readers.close().await;
         self.writer.close().await;
