@@ -14,7 +14,9 @@ CREATE TABLE factum.document_fields (
   PRIMARY KEY (generation, tenant, key, log, field)
 );
 
-CREATE INDEX document_fields_by_value ON factum.document_fields (generation, tenant, field, value, key, log);
+-- Its first column is written otherwise than that of the primary key, so that each of the two serves what it is for and never the
+-- other: where nothing is known of the table, what a document has of a field looks as cheap by this one, and is a walk over all.
+CREATE INDEX document_fields_by_value ON factum.document_fields ((generation + 0), tenant, field, value, key, log);
 
 -- A commit of documents that are found by fields: `commit_page`, and what they are found by. A value that is NULL is forgotten.
 CREATE FUNCTION factum.commit_fields(
@@ -111,7 +113,7 @@ BEGIN
   ELSIF p_one IS NULL AND NOT p_backward THEN
     RETURN QUERY
       SELECT f.value, f.key, f.log FROM factum.document_fields f
-      WHERE f.generation = p_generation AND f.tenant = p_tenant AND f.field = p_field
+      WHERE f.generation + 0 = p_generation AND f.tenant = p_tenant AND f.field = p_field
         AND (f.value, f.key, f.log) > (p_value, p_key, p_log) AND f.value < p_bound
         AND (NOT looked_up OR factum.meets(p_generation, p_tenant, f.key, f.log, c_field, c_low, c_high))
       ORDER BY f.value, f.key, f.log LIMIT p_limit;
@@ -121,7 +123,7 @@ BEGIN
       FROM (
         SELECT factum.value_of(p_generation, p_tenant, e.key, e.log, p_field) AS value, e.key, e.log
         FROM factum.document_fields e
-        WHERE e.generation = p_generation AND e.tenant = p_tenant AND e.field = p_one AND e.value = p_one_value
+        WHERE e.generation + 0 = p_generation AND e.tenant = p_tenant AND e.field = p_one AND e.value = p_one_value
         -- In the order of the index, and with a fence: it is walked, whatever the statistics say.
         ORDER BY e.value, e.key, e.log OFFSET 0
       ) AS f
@@ -138,7 +140,7 @@ BEGIN
   ELSIF p_one IS NULL AND p_backward THEN
     RETURN QUERY
       SELECT f.value, f.key, f.log FROM factum.document_fields f
-      WHERE f.generation = p_generation AND f.tenant = p_tenant AND f.field = p_field
+      WHERE f.generation + 0 = p_generation AND f.tenant = p_tenant AND f.field = p_field
         AND (f.value, f.key, f.log) < (p_value, p_key, p_log) AND f.value >= p_bound
         AND (NOT looked_up OR factum.meets(p_generation, p_tenant, f.key, f.log, c_field, c_low, c_high))
       ORDER BY f.value DESC, f.key DESC, f.log DESC LIMIT p_limit;
@@ -148,7 +150,7 @@ BEGIN
       FROM (
         SELECT factum.value_of(p_generation, p_tenant, e.key, e.log, p_field) AS value, e.key, e.log
         FROM factum.document_fields e
-        WHERE e.generation = p_generation AND e.tenant = p_tenant AND e.field = p_one AND e.value = p_one_value
+        WHERE e.generation + 0 = p_generation AND e.tenant = p_tenant AND e.field = p_one AND e.value = p_one_value
         -- In the order of the index, and with a fence: it is walked, whatever the statistics say.
         ORDER BY e.value, e.key, e.log OFFSET 0
       ) AS f
@@ -175,7 +177,7 @@ BEGIN
     WHERE d.generation = p_generation AND d.tenant = p_tenant AND d.body IS NOT NULL;
   ELSE
     SELECT count(*) INTO n FROM factum.document_fields f
-    WHERE f.generation = p_generation AND f.tenant = p_tenant AND f.field = p_field AND f.value >= p_low AND f.value < p_high
+    WHERE f.generation + 0 = p_generation AND f.tenant = p_tenant AND f.field = p_field AND f.value >= p_low AND f.value < p_high
       AND (NOT looked_up OR factum.meets(p_generation, p_tenant, f.key, f.log, c_field, c_low, c_high));
   END IF;
   RETURN n;
