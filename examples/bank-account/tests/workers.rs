@@ -63,6 +63,15 @@ impl Worker {
         self.child.wait().unwrap();
     }
 
+    /// It looks now and then whether there is something to say.
+    fn until_it_says(&self, words: &str) {
+        let begun = Instant::now();
+        while !self.said.lock().unwrap().iter().any(|line| line.contains(words)) {
+            assert!(begun.elapsed() < LONG, "{words:?} was not said: {:?}", self.said.lock().unwrap());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Ends it, and says what it said.
     fn end(mut self) -> String {
         self.signal("-TERM");
@@ -195,6 +204,7 @@ fn a_worker_says_what_it_does_and_ends_when_it_is_told_to(bank: &Bank) {
     bank.run(&["deposit", "new", "7.00"]).success();
     let listed = bank.json(&["balances", "--json"]);
     assert!(listed["balances"].as_array().unwrap().iter().any(|of| of["account"] == "new" && of["balance"] == "7.00"));
+    worker.until_it_says("balances is driven here");
     let said = worker.end();
     for words in
         ["works on balances as ", "balances is driven here", "SIGTERM: finishes what is in hand", "balances ended at "]
