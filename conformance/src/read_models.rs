@@ -3,6 +3,7 @@
 pub(crate) mod commits;
 pub(crate) mod documents;
 pub(crate) mod finding;
+pub(crate) mod finding_model;
 pub(crate) mod generations;
 pub(crate) mod history;
 pub(crate) mod kit;

@@ -173,6 +173,8 @@ macro_rules! __every_check {
                 a_field_that_a_generation_lacks_is_refused,
                 fields_belong_to_their_generation,
                 tenants_and_logs_are_apart,
+            }
+            read_models::finding_model {
                 any_query_finds_what_a_look_at_every_document_does,
             }
             read_models::generations {

@@ -1,32 +1,18 @@
 //! A document projection as something that the projector drives.
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use factum::{
-    At, Batch, Checkpoint, CommitError, Cursor, DocumentKey, EventStore, Failure, Field, Generation, GenerationInfo,
-    LogId, NewGeneration, Position, Projected, ProjectedError, ProjectionName, ProjectionVersion, Query,
-    ReadModelError, ReadModelStore, RecordedEvent, Shard, Switch, SwitchError, Tenant,
+    Batch, Checkpoint, CommitError, Failure, Generation, LogId, NewGeneration, Position, Projected, ProjectedError,
+    ProjectionName, ProjectionVersion, Query, ReadModelError, ReadModelStore, RecordedEvent, Shard,
 };
 
-use crate::drive::Driven;
-use crate::error::DocumentError;
-use crate::fields::{self, Kept};
-use crate::find::FieldQuery;
+use crate::fields::{self, KeptFields};
 use crate::fold::{Failed, Fold, Page as Decoded, Stopped, Why};
-use crate::json::Json;
-use crate::page::{Answer, Page, PageRequest, PageToken};
 use crate::projection::{Projection, SetupError, filter};
-use crate::rebuild::Rebuild;
-use crate::replay::{Progress, ReplayReport};
-use crate::replay_error::ReplayError;
-use crate::replay_estimate::Sample;
-use crate::replay_options::{ReplayOptions, What};
-use crate::verify::{Verify, VerifyError, VerifyOptions, VerifyReport, Watch};
 
 /// A projection and where its documents are kept.
 pub(crate) struct Documents<P: Projection> {
@@ -41,7 +27,7 @@ pub(crate) struct Documents<P: Projection> {
 struct Live<P: Projection> {
     generation: Option<Generation>,
     /// By what its documents are found.
-    fields: Kept,
+    fields: KeptFields,
     /// Whether the store said, since this began, that one of its shards stands still.
     failed: bool,
     folds: HashMap<LogId, Warm<P>>,
@@ -58,7 +44,8 @@ impl<P: Projection> Documents<P> {
         let name = ProjectionName::from_static(P::NAME)
             .map_err(|source| SetupError::Input { projection: P::NAME.into(), source })?;
         fields::check::<P>()?;
-        let live = Mutex::new(Live { generation: None, fields: Kept::default(), failed: false, folds: HashMap::new() });
+        let live =
+            Mutex::new(Live { generation: None, fields: KeptFields::default(), failed: false, folds: HashMap::new() });
         Ok(Self { projection: Arc::new(projection), read_models, name, filter: filter::<P>()?, live })
     }
 
@@ -126,7 +113,7 @@ impl<P: Projection> Documents<P> {
         self.cold(shard, at, fields)
     }
 
-    pub(crate) fn cold(&self, shard: Shard, at: Position, fields: Kept) -> Fold<P> {
+    pub(crate) fn cold(&self, shard: Shard, at: Position, fields: KeptFields) -> Fold<P> {
         Fold::new(self.projection.clone(), self.read_models.clone(), shard, at, fields)
     }
 
@@ -213,195 +200,5 @@ impl<P: Projection> Projected for Documents<P> {
     fn is_too_new(&self, event: &RecordedEvent) -> bool {
         let page = Decoded::<P::Event>::decode(vec![event.clone()], P::EVENT_TYPES);
         matches!(page.stopped, Some(Stopped { why: Why::Newer(_), .. }))
-    }
-}
-
-/// What the projector asks of a document projection beside driving it.
-#[async_trait]
-pub(crate) trait Rebuilt: Projected {
-    /// For finding the documents of a projection's type again.
-    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
-
-    /// Its generations, live and others.
-    async fn all_generations(&self) -> Result<Vec<GenerationInfo>, ReadModelError>;
-
-    /// Makes one generation live in the place of another, and forgets what was known of that one.
-    async fn switch(&self, from: Generation, to: Generation, keep_old: Option<Duration>) -> Result<(), SwitchError>;
-
-    /// Takes a generation out of service.
-    async fn retire(&self, generation: Generation, keep: Option<Duration>) -> Result<(), ReadModelError>;
-
-    /// Drops the retired generations that are kept no longer.
-    async fn drop_expired(&self) -> Result<Vec<Generation>, ReadModelError>;
-
-    /// Forgets a generation that is not live.
-    async fn drop_generation(&self, generation: Generation) -> Result<(), ReadModelError>;
-
-    /// A document as JSON, as it is or was.
-    async fn get_json(
-        &self,
-        store: &dyn EventStore,
-        key: DocumentKey,
-        at: Option<At>,
-    ) -> Result<Answer<Json>, DocumentError>;
-
-    /// A document of a generation as JSON, as it is.
-    async fn get_json_of(&self, generation: Generation, key: DocumentKey) -> Result<Answer<Json>, DocumentError>;
-
-    /// A page of documents as JSON, as they are or were.
-    async fn list_json(
-        &self,
-        store: &dyn EventStore,
-        tenant: &Tenant,
-        request: PageRequest,
-        at: Option<At>,
-    ) -> Result<Page<Json>, DocumentError>;
-
-    /// By which fields its documents are found.
-    fn fields(&self) -> &'static [Field];
-
-    /// A page of the documents that a query finds, as JSON.
-    async fn find_json(
-        &self,
-        tenant: &Tenant,
-        query: &FieldQuery,
-        generation: Option<Generation>,
-        token: Option<PageToken>,
-        limit: usize,
-    ) -> Result<Page<Json>, DocumentError>;
-
-    /// How many documents a query finds.
-    async fn count_found(
-        &self,
-        tenant: &Tenant,
-        query: &FieldQuery,
-        generation: Option<Generation>,
-    ) -> Result<u64, DocumentError>;
-
-    /// Compares the documents of the live generation with history.
-    async fn verify(
-        &self,
-        store: &dyn EventStore,
-        options: &VerifyOptions,
-        watch: Watch<'_>,
-    ) -> Result<VerifyReport, VerifyError>;
-
-    /// Folds the oldest events to see how fast that goes, and writes nothing.
-    async fn sample(&self, store: &dyn EventStore, to: &Cursor, options: &ReplayOptions)
-    -> Result<Sample, ReplayError>;
-
-    /// Builds a generation from history, or catches up one that was retired, and makes it live.
-    async fn replay(
-        &self,
-        driven: &Driven,
-        store: &dyn EventStore,
-        options: &ReplayOptions,
-        what: What,
-        progress: Progress<'_>,
-    ) -> Result<ReplayReport, ReplayError>;
-}
-
-#[async_trait]
-impl<P: Projection> Rebuilt for Documents<P> {
-    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
-        self
-    }
-
-    async fn all_generations(&self) -> Result<Vec<GenerationInfo>, ReadModelError> {
-        self.read_models.generations(&self.name).await
-    }
-
-    async fn switch(&self, from: Generation, to: Generation, keep_old: Option<Duration>) -> Result<(), SwitchError> {
-        let switched = self.read_models.switch(&Switch { projection: self.name.clone(), from, to, keep_old }).await;
-        self.forget();
-        switched
-    }
-
-    async fn retire(&self, generation: Generation, keep: Option<Duration>) -> Result<(), ReadModelError> {
-        self.read_models.retire(&self.name, generation, keep).await
-    }
-
-    async fn drop_expired(&self) -> Result<Vec<Generation>, ReadModelError> {
-        self.read_models.drop_expired(&self.name).await
-    }
-
-    async fn drop_generation(&self, generation: Generation) -> Result<(), ReadModelError> {
-        self.read_models.drop_generation(&self.name, generation).await
-    }
-
-    async fn get_json(
-        &self,
-        store: &dyn EventStore,
-        key: DocumentKey,
-        at: Option<At>,
-    ) -> Result<Answer<Json>, DocumentError> {
-        self.answer_json(store, key, at).await
-    }
-
-    async fn get_json_of(&self, generation: Generation, key: DocumentKey) -> Result<Answer<Json>, DocumentError> {
-        self.answer_json_of(generation, key).await
-    }
-
-    async fn list_json(
-        &self,
-        store: &dyn EventStore,
-        tenant: &Tenant,
-        request: PageRequest,
-        at: Option<At>,
-    ) -> Result<Page<Json>, DocumentError> {
-        self.page_json(store, tenant, request, at).await
-    }
-
-    fn fields(&self) -> &'static [Field] {
-        P::FIELDS
-    }
-
-    async fn find_json(
-        &self,
-        tenant: &Tenant,
-        query: &FieldQuery,
-        generation: Option<Generation>,
-        token: Option<PageToken>,
-        limit: usize,
-    ) -> Result<Page<Json>, DocumentError> {
-        self.json_page(self.find(tenant, query, generation, token.as_ref(), limit).await?)
-    }
-
-    async fn count_found(
-        &self,
-        tenant: &Tenant,
-        query: &FieldQuery,
-        generation: Option<Generation>,
-    ) -> Result<u64, DocumentError> {
-        self.count(tenant, query, generation).await
-    }
-
-    async fn verify(
-        &self,
-        store: &dyn EventStore,
-        options: &VerifyOptions,
-        watch: Watch<'_>,
-    ) -> Result<VerifyReport, VerifyError> {
-        Verify::begin(self, store, options).await?.run(watch).await
-    }
-
-    async fn sample(
-        &self,
-        store: &dyn EventStore,
-        to: &Cursor,
-        options: &ReplayOptions,
-    ) -> Result<Sample, ReplayError> {
-        self.fold_sample(store, to, options).await
-    }
-
-    async fn replay(
-        &self,
-        driven: &Driven,
-        store: &dyn EventStore,
-        options: &ReplayOptions,
-        what: What,
-        progress: Progress<'_>,
-    ) -> Result<ReplayReport, ReplayError> {
-        Rebuild::begin(self, store, options, what).await?.run(driven, progress).await
     }
 }

@@ -11,12 +11,12 @@ use factum::{
 };
 use futures_util::future;
 
-use crate::documents::Rebuilt;
 use crate::error::{Diverged, ProjectorError};
 pub(crate) use crate::ground::ground;
 use crate::heads::Turn;
 use crate::lease::Taking;
 use crate::options::ProjectorOptions;
+use crate::rebuilt::Rebuilt;
 
 /// How many pages without a match are passed before the checkpoint is moved over them.
 const EMPTY_PAGES: u32 = 64;
@@ -64,7 +64,7 @@ pub(crate) enum Trouble {
 }
 
 /// What a store keeps of why a projection stands still.
-pub(crate) enum Kept {
+pub(crate) enum KeptFailure {
     /// It keeps no generations, and so nothing that others could see.
     Nowhere,
     None,
@@ -223,13 +223,13 @@ impl Driven {
     }
 
     /// What its store keeps of why the live generation of its version stands still; nothing of one that keeps no generations.
-    pub(crate) async fn kept_failure(&self) -> Result<Kept, ProjectorError> {
-        let Some(generations) = self.generations().await? else { return Ok(Kept::Nowhere) };
+    pub(crate) async fn kept_failure(&self) -> Result<KeptFailure, ProjectorError> {
+        let Some(generations) = self.generations().await? else { return Ok(KeptFailure::Nowhere) };
         let version = self.projected.version();
         let live = |info: &GenerationInfo| info.version == version && info.state == GenerationState::Live;
         Ok(match generations.into_iter().find(live).and_then(|info| info.failure) {
-            Some(failure) => Kept::Failure(Box::new(failure)),
-            None => Kept::None,
+            Some(failure) => KeptFailure::Failure(Box::new(failure)),
+            None => KeptFailure::None,
         })
     }
 
@@ -242,7 +242,7 @@ impl Driven {
             _ => return Ok(None),
         };
         let halted = matches!(self.trouble(), Some(Trouble::Halted(..)));
-        if self.look(log).await? != at || (halted && matches!(self.kept_failure().await?, Kept::None)) {
+        if self.look(log).await? != at || (halted && matches!(self.kept_failure().await?, KeptFailure::None)) {
             self.try_again();
         }
         Ok(self.trouble().and_then(|trouble| self.error(trouble)))

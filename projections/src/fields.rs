@@ -66,10 +66,10 @@ pub(crate) fn check<P: Projection>() -> Result<(), SetupError> {
 }
 
 /// The fields that a generation keeps, whose values go into each commit.
-pub(crate) type Kept = Arc<[Field]>;
+pub(crate) type KeptFields = Arc<[Field]>;
 
 /// Those of a generation; a name that the code declares is not copied any more.
-pub(crate) fn kept<P: Projection>(fields: Vec<Field>) -> Kept {
+pub(crate) fn kept<P: Projection>(fields: Vec<Field>) -> KeptFields {
     let declared = |field: Field| P::FIELDS.iter().find(|declared| **declared == field).cloned().unwrap_or(field);
     fields.into_iter().map(declared).collect()
 }

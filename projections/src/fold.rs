@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use factum::{Commit, Document, DocumentKey, Epoch, Mark, Position, ReadModelError, ReadModelStore, Shard, StoreId};
 
-use crate::fields::{Kept, changes};
+use crate::fields::{KeptFields, changes};
 use crate::projection::{Keys, Projection};
 pub(crate) use cache::bounds_of;
 use cache::{Cache, Trace, stored_size};
@@ -37,7 +37,7 @@ pub(crate) struct Fold<P: Projection> {
     kept_bytes: usize,
     scratch: Vec<u8>,
     /// By what the documents of the generation are found.
-    fields: Kept,
+    fields: KeptFields,
 }
 
 /// Why a page was not folded whole.
@@ -54,7 +54,7 @@ impl<P: Projection> Fold<P> {
         read_models: Arc<dyn ReadModelStore>,
         shard: Shard,
         at: Position,
-        fields: Kept,
+        fields: KeptFields,
     ) -> Self {
         let cache = Cache::new(at == Position::START);
         Self {

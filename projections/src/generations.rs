@@ -77,10 +77,10 @@ impl Projector {
         if live.generation == to {
             return Err(GenerationsError::LiveAlready { projection: projection(), generation: to });
         }
-        let kept = driven.kept().ok_or_else(|| GenerationsError::NotKept { projection: projection() })?;
+        let keeper = driven.keeper().ok_or_else(|| GenerationsError::NotKept { projection: projection() })?;
         let was_live = matches!(next.state, GenerationState::Retired | GenerationState::Reopened);
         let mut switched = Switched { generation: to, replaced: live.generation, caught_up: 0 };
-        match kept.switch(live.generation, to, Some(options.keep_old)).await {
+        match keeper.switch(live.generation, to, Some(options.keep_old)).await {
             Ok(()) => {
                 driven.set_trouble(None);
                 keep_old(driven, live.generation, options.keep_old).await;
@@ -111,13 +111,13 @@ impl Projector {
         let driven = self.inner.find::<GenerationsError>(name)?;
         let all = self.inner.generations_of(driven).await?;
         let GenerationInfo { version, state, .. } = *find(driven, &all, generation)?;
-        let kept = driven.kept().ok_or_else(|| GenerationsError::NotKept { projection: driven.name().clone() })?;
+        let keeper = driven.keeper().ok_or_else(|| GenerationsError::NotKept { projection: driven.name().clone() })?;
         let target = |source| GenerationsError::Target { projection: driven.name().clone(), source };
         let was_live = state == GenerationState::Live;
         if was_live && version != driven.projected.version() {
-            kept.retire(generation, Some(Duration::ZERO)).await.map_err(target)?;
+            keeper.retire(generation, Some(Duration::ZERO)).await.map_err(target)?;
         }
-        kept.drop_generation(generation).await.map_err(target)?;
+        keeper.drop_generation(generation).await.map_err(target)?;
         tracing::info!(projection = %driven.name(), %generation, %version, was_live, "dropped by hand");
         Ok(Dropped { generation, version, was_live })
     }

@@ -8,13 +8,14 @@ use std::time::Duration;
 use factum::{Cursor, EventStore, Projected, ProjectionName, ReadModelStore};
 use futures_util::future;
 
-use crate::documents::{Documents, Rebuilt};
+use crate::documents::Documents;
 use crate::drive::Driven;
 use crate::error::{ProjectorError, UnknownProjection};
 use crate::heads::Heads;
 use crate::lease::Leases;
 use crate::options::ProjectorOptions;
 use crate::projection::{Projection, SetupError};
+use crate::rebuilt::Rebuilt;
 
 /// Runs projections: brings them up to the events of a store and keeps them there.
 ///

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use factum::{At, DocumentKey, EventStore, Field, Generation, ReadModelError, ReadTarget, Tenant};
 
-use crate::documents::{Documents, Rebuilt};
+use crate::documents::Documents;
 use crate::error::DocumentError;
 use crate::find::FieldQuery;
 use crate::fold::catching;
@@ -12,6 +12,7 @@ use crate::json::Json;
 use crate::page::{Answer, Entry, Page, PageRequest, PageToken};
 use crate::projection::Projection;
 use crate::projector::{Inner, Projector};
+use crate::rebuilt::Rebuilt;
 
 /// The documents of a projection as JSON, as they are and as they were. What it answers is what
 /// [`ReadModel`](crate::ReadModel) answers, as that would be stored.

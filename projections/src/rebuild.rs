@@ -1,5 +1,7 @@
 //! A replay at work: it reads the next page while one is folded, and folds on while what was folded is written.
 
+mod verified;
+
 use std::time::Instant;
 
 use factum::{
@@ -17,9 +19,9 @@ use crate::fold::{Failed, Fold, Page, Stopped, Why};
 use crate::projection::Projection;
 use crate::replay::{Progress, ReplayPhase, ReplayProgress, ReplayReport, keep_old, not_beyond, up_to};
 use crate::replay_error::ReplayError;
-use crate::replay_options::{KEEP_OLD, ReplayOptions, What};
+use crate::replay_options::{ReplayOptions, What};
 use crate::turns::yield_now;
-use crate::verify::{Verify, VerifyOptions, VerifyProgress, VerifyReport, Watch};
+use crate::verify::VerifyReport;
 
 /// How often the new generation may be found behind before the live one is held still for the switch.
 pub(crate) const RACES: u32 = 3;
@@ -27,9 +29,6 @@ pub(crate) const RACES: u32 = 3;
 /// A commit waits for this many events of each document that it writes, and for this many in any case.
 const EVENTS_EACH: u64 = 16;
 const COMMIT_EVENTS: u64 = 50_000;
-
-/// How many differences a verification tells that ends a replay.
-const DIFFERENCES: usize = 100;
 
 type Writing<'a> = MaybeDone<BoxFuture<'a, Result<(), CommitError>>>;
 
@@ -283,39 +282,6 @@ impl<'a, P: Projection> Rebuild<'a, P> {
             true => self.documents.read_models.switch_diverged(&switch).await,
             false => self.documents.read_models.switch(&switch).await,
         }
-    }
-
-    /// Compares what was built with another fold of history. What is not as that comes to takes no part any more: a replay
-    /// that went on with it would make it live.
-    async fn verify(&mut self, progress: Progress<'_>) -> Result<VerifyReport, ReplayError> {
-        let (options, generation) = (VerifyOptions::new().generation(self.generation), self.generation);
-        let mut differences = Vec::new();
-        let mut found = |difference| {
-            if differences.len() < DIFFERENCES {
-                differences.push(difference);
-            }
-        };
-        let mut shown = |verified: VerifyProgress| {
-            let VerifyProgress { position, until: head, events, elapsed, .. } = verified;
-            let (phase, from) = (ReplayPhase::Verifying, Cursor::start());
-            progress(ReplayProgress { generation, phase, from, position, head, events, elapsed });
-        };
-        let watch = Watch { found: &mut found, progress: &mut shown };
-        let report = Verify::begin(self.documents, self.store, &options).await;
-        let report = match report {
-            Ok(verify) => verify.run(watch).await,
-            Err(error) => Err(error),
-        };
-        let projection = || self.documents.name.clone();
-        let report =
-            report.map_err(|source| ReplayError::Verify { projection: projection(), source: Box::new(source) })?;
-        if report.differences == 0 {
-            return Ok(report);
-        }
-        let keep = Some(self.options.keep_old.max(KEEP_OLD));
-        let retired = self.documents.read_models.retire(&self.documents.name, generation, keep).await;
-        retired.map_err(|source| target(self.documents, source.into()))?;
-        Err(ReplayError::Differs { projection: projection(), report: Box::new(report), differences })
     }
 
     /// What a fold stopped at is reported where `status` shows it.

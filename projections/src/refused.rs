@@ -2,7 +2,7 @@
 
 use factum::{CommitError, LogId, ProjectedError, ReadModelError};
 
-use crate::drive::{Driven, Kept, Step, Trouble};
+use crate::drive::{Driven, KeptFailure, Step, Trouble};
 use crate::error::ProjectorError;
 use crate::options::ProjectorOptions;
 
@@ -28,7 +28,7 @@ impl Driven {
                 Err(self.target(ProjectedError::Halted(failure)))
             }
             ProjectedError::Halted(mut failure) => {
-                if let Ok(Kept::Failure(kept)) = self.kept_failure().await
+                if let Ok(KeptFailure::Failure(kept)) = self.kept_failure().await
                     && (kept.log, kept.position) == (failure.log, failure.position)
                 {
                     // It stands still since then, whoever tried again meanwhile.

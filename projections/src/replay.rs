@@ -6,7 +6,7 @@ use factum::{Cursor, Generation, GenerationInfo, ProjectionName, ReadLog};
 use serde::Serialize;
 
 use crate::drive::Driven;
-use crate::kept::Kept;
+use crate::keeper::Keeper;
 use crate::projector::{Inner, Projector};
 use crate::replay_error::ReplayError;
 use crate::replay_generations::GenerationsReplay;
@@ -51,17 +51,16 @@ impl ReplayProgress {
 
     /// How much longer it takes at this rate, where positions count events; `None` before that is known.
     pub fn time_left(&self) -> Option<Duration> {
-        let sum = |cursor: &Cursor| cursor.positions().map(|(_, position)| position.get() as f64).sum::<f64>();
-        let (done, left) = (sum(&self.position) - sum(&self.from), sum(&self.head) - sum(&self.position));
+        let (done, left) =
+            (events_to(&self.position) - events_to(&self.from), events_to(&self.head) - events_to(&self.position));
         let seconds = self.elapsed.as_secs_f64() * left.max(0.0) / done;
         if done > 0.0 { Duration::try_from_secs_f64(seconds).ok() } else { None }
     }
 
     /// What part of the way is done, from 0 to 1, where positions count events.
     pub fn fraction(&self) -> f64 {
-        let sum = |cursor: &Cursor| cursor.positions().map(|(_, position)| position.get() as f64).sum::<f64>();
-        let head = sum(&self.head);
-        if head > 0.0 { (sum(&self.position) / head).min(1.0) } else { 1.0 }
+        let head = events_to(&self.head);
+        if head > 0.0 { (events_to(&self.position) / head).min(1.0) } else { 1.0 }
     }
 }
 
@@ -123,6 +122,11 @@ impl Projector {
     }
 }
 
+/// How many events lie up to a cursor, in all logs.
+fn events_to(cursor: &Cursor) -> f64 {
+    cursor.positions().map(|(_, position)| position.get() as f64).sum()
+}
+
 impl Inner {
     pub(crate) async fn replay(
         &self,
@@ -132,16 +136,16 @@ impl Inner {
         progress: Progress<'_>,
     ) -> Result<ReplayReport, ReplayError> {
         let projection = || driven.name().clone();
-        let kept = driven.kept().ok_or_else(|| ReplayError::NotDocuments { projection: projection() })?;
+        let keeper = driven.keeper().ok_or_else(|| ReplayError::NotDocuments { projection: projection() })?;
         self.goal(driven, options).await?;
-        if options.verify && matches!(kept, Kept::Tables(_)) {
+        if options.verify && matches!(keeper, Keeper::Tables(_)) {
             return Err(ReplayError::NotVerifiable { projection: projection() });
         }
         let replay = async {
             driven.drop_expired().await;
-            match kept {
-                Kept::Documents(documents) => documents.replay(driven, &*self.store, options, what, progress).await,
-                Kept::Tables(generations) => {
+            match keeper {
+                Keeper::Documents(documents) => documents.replay(driven, &*self.store, options, what, progress).await,
+                Keeper::Tables(generations) => {
                     let replay = GenerationsReplay::begin(driven, generations, &*self.store, options, what).await?;
                     replay.run(progress).await
                 }
@@ -156,8 +160,8 @@ pub(crate) async fn keep_old(driven: &Driven, old: Generation, keep: Duration) -
     if !keep.is_zero() {
         return Some(old);
     }
-    if let Some(kept) = driven.kept()
-        && let Err(error) = kept.drop_generation(old).await
+    if let Some(keeper) = driven.keeper()
+        && let Err(error) = keeper.drop_generation(old).await
     {
         // The replay is done all the same; the old generation only takes room.
         tracing::warn!(projection = %driven.name(), generation = %old, %error, "not dropped");

@@ -13,7 +13,7 @@ use crate::documents::Documents;
 use crate::drive::Driven;
 use crate::error::ProjectorError;
 use crate::fold::{Failed, Fold, Page, Why};
-use crate::kept::Kept;
+use crate::keeper::Keeper;
 use crate::projection::Projection;
 use crate::projector::{Inner, Projector};
 use crate::replay::up_to;
@@ -83,16 +83,16 @@ impl Projector {
 impl Inner {
     async fn estimate(&self, driven: &Driven, options: &ReplayOptions) -> Result<ReplayEstimate, ReplayError> {
         let projection = || driven.name().clone();
-        let kept = driven.kept().ok_or_else(|| ReplayError::NotDocuments { projection: projection() })?;
+        let keeper = driven.keeper().ok_or_else(|| ReplayError::NotDocuments { projection: projection() })?;
         let to = self.goal(driven, options).await?;
         let generations = driven.generations().await.map_err(|error| told(driven, error))?.unwrap_or_default();
         let version = driven.projected.version();
         let is_left = |info: &GenerationInfo| info.version == version && info.state == GenerationState::Building;
         let left = generations.into_iter().find(is_left);
         let from = left.as_ref().map_or_else(Cursor::start, |info| info.checkpoint.clone());
-        let sample = match kept {
-            Kept::Documents(documents) => documents.sample(&*self.store, &to, options).await?,
-            Kept::Tables(_) => self.read_sample(driven, &to, options).await?,
+        let sample = match keeper {
+            Keeper::Documents(documents) => documents.sample(&*self.store, &to, options).await?,
+            Keeper::Tables(_) => self.read_sample(driven, &to, options).await?,
         };
         let all = span(&Cursor::start(), &to);
         let ahead = span(&from, &to);

@@ -2,7 +2,7 @@
 
 use factum::{Failure, ProjectionName};
 
-use crate::drive::Kept;
+use crate::drive::KeptFailure;
 use crate::error::ProjectorError;
 use crate::projector::Projector;
 
@@ -31,14 +31,14 @@ impl Projector {
         // Each log may have halted; a worker may halt again meanwhile, which is not waited for.
         for _ in &logs {
             match driven.kept_failure().await? {
-                Kept::Failure(failure) => {
+                KeptFailure::Failure(failure) => {
                     // The checkpoint is asked for first: whoever failed may have been another process.
                     driven.checkpoint(failure.log).await?;
                     driven.forget_failure(failure.log).await?;
                     resumed.failures.push(*failure);
                 }
-                Kept::None => break,
-                Kept::Nowhere => {
+                KeptFailure::None => break,
+                KeptFailure::Nowhere => {
                     for log in &logs {
                         driven.forget_failure(*log).await?;
                     }

@@ -4,30 +4,30 @@ use std::time::Duration;
 
 use factum::{Generation, Generations, ProjectedError, SwitchError};
 
-use crate::documents::Rebuilt;
 use crate::drive::Driven;
+use crate::rebuilt::Rebuilt;
 
 /// What keeps the generations of a projection.
 #[derive(Clone, Copy)]
-pub(crate) enum Kept<'a> {
+pub(crate) enum Keeper<'a> {
     Documents(&'a dyn Rebuilt),
     Tables(&'a dyn Generations),
 }
 
 impl Driven {
     /// `None` where it is written by hand and keeps none.
-    pub(crate) fn kept(&self) -> Option<Kept<'_>> {
+    pub(crate) fn keeper(&self) -> Option<Keeper<'_>> {
         match (&self.documents, self.projected.generations()) {
-            (Some(documents), _) => Some(Kept::Documents(&**documents)),
-            (None, Some(generations)) => Some(Kept::Tables(generations)),
+            (Some(documents), _) => Some(Keeper::Documents(&**documents)),
+            (None, Some(generations)) => Some(Keeper::Tables(generations)),
             (None, None) => None,
         }
     }
 
     /// Drops what was replaced and is kept no longer. What fails is left to whoever comes next: it only takes room.
     pub(crate) async fn drop_expired(&self) {
-        let Some(kept) = self.kept() else { return };
-        match kept.drop_expired().await {
+        let Some(keeper) = self.keeper() else { return };
+        match keeper.drop_expired().await {
             Ok(dropped) => {
                 for generation in dropped {
                     tracing::info!(projection = %self.name(), %generation, "dropped, since its time is over");
@@ -38,7 +38,7 @@ impl Driven {
     }
 }
 
-impl Kept<'_> {
+impl Keeper<'_> {
     pub(crate) async fn switch(
         self,
         from: Generation,
