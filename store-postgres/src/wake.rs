@@ -193,6 +193,10 @@ impl Ear {
             match self.connect().await {
                 Ok(()) => {
                     wait = FIRST_WAIT;
+                    if self.listening {
+                        // What happened while nobody listened.
+                        self.bell.ring();
+                    }
                     let lost = self.converse().await;
                     tracing::debug!(%lost, "the connection that wakes readers was lost");
                 }
@@ -208,7 +212,10 @@ impl Ear {
     async fn connect(&mut self) -> Result<(), sqlx::Error> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
         listener.eager_reconnect(false);
-        self.listening = false;
+        self.listening = *self.wanted.borrow();
+        if self.listening {
+            listen(&mut listener, &self.channel, &self.db).await?;
+        }
         self.listener = Some(listener);
         Ok(())
     }

@@ -8,14 +8,14 @@ mod disk;
 mod load;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Place, one, place, stream};
 use factum::{AppendError, Condition, Cursor, EventStore, FaultKind, LogId, Position, ReadError, ReadLog, ReadStream};
 use factum_postgres::{ConnectError, PostgresOptions, PostgresStore};
 use factum_postgres_server::{Server, ServerOptions};
 use load::Load;
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 
 /// A server that nobody else uses, and a store on it.
 async fn own_place() -> Option<(Server, Place)> {
@@ -168,4 +168,41 @@ async fn a_read_replica_serves_readers_and_refuses_writers() {
         Err(AppendError::NotDone(fault)) => assert_eq!(fault.kind(), FaultKind::ReadOnly, "{fault}"),
         other => panic!("{other:?}"),
     }
+}
+
+/// A replica refuses to be listened to. A store with a reader asked thirty times a second to be told so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_a_replica_asks_less_and_less_often_whether_it_can_be_woken() {
+    let Some((primary, place)) = own_place().await else { return };
+    let store = place.store().await;
+    let standby = Server::start_standby_of(&primary, &ServerOptions::careless()).unwrap();
+    let url = standby.url(place.database.name());
+    let replica = PostgresOptions::new().read_only().poll(Duration::from_millis(20)).connect(&url).await.unwrap();
+    let mut wakeups = replica.wakeups();
+    let (begun, before) = (Instant::now(), refusals(&url).await);
+    for n in 1.. {
+        store.append(one(&n.to_string(), Condition::NoStream)).await.unwrap();
+        let arrives = async {
+            while replica.head().await.unwrap() != head(n) {
+                wakeups.changed().await.unwrap();
+            }
+        };
+        in_time(arrives).await;
+        // The waits in between are at least 25, 50, 100 ... ms.
+        let (refused, most) =
+            (refusals(&url).await - before, (begun.elapsed().as_secs_f64() / 0.025 + 1.0).log2() + 1.0);
+        assert!((refused as f64) <= most, "it asked {refused} times, where {most} would be many");
+        if refused >= 5 {
+            break;
+        }
+    }
+}
+
+/// How often a server has refused to be listened to, by its log.
+async fn refusals(url: &str) -> usize {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let select = "SELECT pg_read_file(current_setting('data_directory') || '/../log')";
+    let log: String = sqlx::query_scalar(select).fetch_one(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    log.matches("cannot execute LISTEN").count()
 }
