@@ -1,13 +1,20 @@
-//! What a worker answers to whoever asks for its health: HTTP/1.0, two paths, nothing else.
+//! What a worker answers to whoever asks for its health: HTTP/1, two paths, nothing else.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use factum_projections::Projector;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -21,9 +28,6 @@ const TURNS_WITHIN: Duration = Duration::from_secs(15);
 
 /// How many are answered at the same time. Others wait.
 const AT_ONCE: usize = 16;
-
-/// The first line of a question is not longer.
-const LONGEST: u64 = 4_096;
 
 /// Listens, and does not answer yet.
 pub(crate) struct Health {
@@ -68,56 +72,48 @@ impl Health {
             };
             let asked = self.asked.clone();
             tokio::spawn(async move {
-                // Whoever asked has gone away, or takes too long: it asks again.
-                let _ = tokio::time::timeout(PATIENCE, answer(stream, &asked)).await;
+                answer(stream, asked).await;
                 drop(place);
             });
         }
     }
 }
 
-async fn answer(mut stream: TcpStream, asked: &Asked) -> io::Result<()> {
-    let mut question = Vec::new();
-    let mut chunk = [0; 512];
-    // To the end of its head: a connection that is closed with something unread loses the answer.
-    while !question.windows(4).any(|end| end == b"\r\n\r\n") {
-        let read = stream.read(&mut chunk).await?;
-        question.extend_from_slice(&chunk[..read]);
-        if read == 0 || question.len() as u64 > LONGEST {
-            break;
-        }
-    }
-    let line = question.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let line = String::from_utf8_lossy(line);
-    let mut words = line.split(' ');
-    let (status, body) = match (words.next(), words.next()) {
-        (Some("GET" | "HEAD"), Some("/live")) => asked.live().await,
-        (Some("GET" | "HEAD"), Some("/ready")) => asked.ready().await,
-        (Some("GET" | "HEAD"), Some(_)) => ("404 Not Found", json!({ "error": "ask for /live or /ready" })),
-        _ => ("400 Bad Request", json!({ "error": "ask with GET" })),
-    };
-    let body = format!("{body}\n");
-    let sent = if line.starts_with("HEAD ") { "" } else { &body };
-    let head = format!(
-        "HTTP/1.0 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{sent}",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).await?;
-    stream.shutdown().await
+async fn answer(stream: TcpStream, asked: Arc<Asked>) {
+    let service = service_fn(move |question: Request<Incoming>| {
+        let asked = asked.clone();
+        async move { Ok::<_, Infallible>(asked.answer(&question).await) }
+    });
+    let connection = http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service);
+    // Whoever asked has gone away, or takes too long: it asks again.
+    let _ = tokio::time::timeout(PATIENCE, connection).await;
 }
 
-const GOOD: &str = "200 OK";
-const BAD: &str = "503 Service Unavailable";
+const GOOD: StatusCode = StatusCode::OK;
+const BAD: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
 impl Asked {
-    async fn live(&self) -> (&'static str, serde_json::Value) {
+    async fn answer(&self, question: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let (status, body) = match (question.method(), question.uri().path()) {
+            (&Method::GET | &Method::HEAD, "/live") => self.live().await,
+            (&Method::GET | &Method::HEAD, "/ready") => self.ready().await,
+            (&Method::GET | &Method::HEAD, _) => (StatusCode::NOT_FOUND, json!({ "error": "ask for /live or /ready" })),
+            _ => (StatusCode::METHOD_NOT_ALLOWED, json!({ "error": "ask with GET" })),
+        };
+        let mut response = Response::new(Full::new(format!("{body}\n").into()));
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+
+    async fn live(&self) -> (StatusCode, serde_json::Value) {
         let turned = self.projector.turned();
         let live = turned.is_some_and(|turned| turned < TURNS_WITHIN);
         let seconds = turned.map(|turned| turned.as_secs_f64());
         (if live { GOOD } else { BAD }, json!({ "live": live, "turned_seconds_ago": seconds }))
     }
 
-    async fn ready(&self) -> (&'static str, serde_json::Value) {
+    async fn ready(&self) -> (StatusCode, serde_json::Value) {
         let mut health = match self.projector.health().await {
             Ok(health) => health,
             Err(error) => return (BAD, json!({ "ready": false, "not_ready": [one_line(&error)] })),
