@@ -42,8 +42,8 @@ pub(crate) struct Known {
     trouble: Option<Trouble>,
     /// The event that could not be taken the last time, and how often it was tried.
     failed: Option<(LogId, Position, u32)>,
-    /// In which epoch the ground of a log was looked at last.
-    pub(crate) ground: HashMap<LogId, Epoch>,
+    /// In which epoch the ground of a log was looked at last, and when it was last known to be there.
+    pub(crate) ground: HashMap<LogId, (Epoch, Instant)>,
     /// When somebody who waits looked last where it is.
     looked: Option<Instant>,
     /// Who else drives it, in words, as far as anybody who waits has seen.
@@ -140,6 +140,11 @@ impl Driven {
     /// Whether it was seen at or past a position; never at the start, where nothing was seen yet.
     pub(crate) fn has_reached(&self, log: LogId, wanted: Position) -> bool {
         wanted > Position::START && self.known().reached.get(log) >= wanted
+    }
+
+    /// The same, of a log of which it is known lately that what was seen is still there.
+    pub(crate) fn is_surely_at(&self, log: LogId, wanted: Position) -> bool {
+        self.has_reached(log, wanted) && self.is_sure_of(log)
     }
 
     pub(crate) fn trouble(&self) -> Option<Trouble> {
@@ -299,6 +304,7 @@ impl Driven {
             None => {
                 let at = self.checkpoint(log).await?;
                 self.check_ground(store, log, at).await?;
+                self.be_sure_of(log, at.epoch);
                 // Only a checkpoint that stands on an event of this store is one to be waited for.
                 self.known().reached.set(log, at.position);
                 *state = LogDrive { at: Some(at), page_events: options.first_page(), ..LogDrive::default() };
@@ -316,6 +322,10 @@ impl Driven {
                 None => self.read(store, log, after, options.limit(state.page_events)).await?,
             },
         };
+        if !self.is_sure_of(log) {
+            self.check_ground(store, log, at).await?;
+        }
+        self.be_sure_of(log, at.epoch);
         let LogPage { events, reached, end } = page;
         state.at_end = end;
         let to = reached.filter(|mark| mark.position > after).or(state.looked);

@@ -1,22 +1,44 @@
 //! Whether a read model stands on the events of the store that it is brought up to.
+//!
+//! It is looked at when a projection begins to be driven, and again after each pause: a server that was away for a moment may
+//! be one that was restored from a backup, under a worker that has noticed nothing, and what it holds past the checkpoint then
+//! need not follow what the read model is made of.
 
-use factum::{Checkpoint, EventStore, LogId, Position};
+use std::time::{Duration, Instant};
+
+use factum::{Checkpoint, Epoch, EventStore, LogId, Position};
 
 use crate::drive::{Driven, Trouble};
 use crate::error::{Diverged, ProjectorError};
 
+/// Nobody restores a store in less time.
+pub(crate) const PAUSE: Duration = Duration::from_millis(250);
+
 impl Driven {
-    /// Where a log is that somebody else may drive. The ground is looked at once in each epoch: whoever drives it does so
-    /// when it begins.
+    /// Whether the ground was there so lately that it still is.
+    pub(crate) fn is_sure_of(&self, log: LogId) -> bool {
+        self.known().ground.get(&log).is_some_and(|(_, when)| when.elapsed() < PAUSE)
+    }
+
+    /// Says that the ground is there, in this epoch: it was looked at, or the log was read on without a pause.
+    pub(crate) fn be_sure_of(&self, log: LogId, epoch: Epoch) {
+        self.known().ground.insert(log, (epoch, Instant::now()));
+        if matches!(self.trouble(), Some(Trouble::Diverged(_))) {
+            self.set_trouble(None);
+        }
+    }
+
+    /// Where a log is that somebody else may drive. The ground is looked at in each epoch, since whoever drives it does so
+    /// when it begins, and after a pause.
     pub(crate) async fn look_for(&self, store: &dyn EventStore, log: LogId) -> Result<Checkpoint, ProjectorError> {
         let at = self.checkpoint(log).await?;
         let of_this_store = at.stands_on.is_none_or(|(of, _)| of == store.id());
-        if !of_this_store || self.known().ground.get(&log) != Some(&at.epoch) {
+        let of_this_epoch = self.known().ground.get(&log).is_some_and(|(epoch, _)| *epoch == at.epoch);
+        if !of_this_store || !of_this_epoch || !self.is_sure_of(log) {
             self.check_ground(store, log, at).await?;
+            self.be_sure_of(log, at.epoch);
         }
-        let mut known = self.known();
-        known.ground.insert(log, at.epoch);
-        known.reached.set(log, at.position);
+        self.known().reached.set(log, at.position);
         Ok(at)
     }
 
@@ -44,6 +66,7 @@ impl Driven {
         at: Checkpoint,
     ) -> Result<(), ProjectorError> {
         let Some(diverged) = self.diverged(store, log, at).await? else { return Ok(()) };
+        self.known().ground.remove(&log);
         self.set_trouble(Some(Trouble::Diverged(diverged.clone())));
         tracing::error!(projection = %self.name(), %log, position = %at.position, "diverged");
         Err(ProjectorError::Diverged(diverged))

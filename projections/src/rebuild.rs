@@ -16,6 +16,7 @@ use crate::documents::Documents;
 use crate::drive::{Driven, ground};
 use crate::fields::{are_declared, kept};
 use crate::fold::{Failed, Fold, Page, Stopped, Why};
+use crate::ground::PAUSE;
 use crate::projection::Projection;
 use crate::replay::{Progress, ReplayPhase, ReplayProgress, ReplayReport, keep_old, not_beyond, up_to};
 use crate::replay_error::ReplayError;
@@ -178,10 +179,14 @@ impl<'a, P: Projection> Rebuild<'a, P> {
     }
 
     async fn fold_log(&mut self, n: usize, progress: Progress<'_>) -> Result<(), ReplayError> {
-        let mut pages = Ahead::new(self.store, self.read(n));
+        let (mut pages, mut came) = (Ahead::new(self.store, self.read(n)), Instant::now());
         while let Some(page) = pages.next().await {
             let events = |source| ReplayError::Events { projection: self.documents.name.clone(), source };
             let LogPage { events, reached, end } = page.map_err(events)?;
+            if came.elapsed() >= PAUSE {
+                self.look_down(n).await?;
+            }
+            came = Instant::now();
             let Some(reached) = reached.filter(|mark| mark.position > self.logs[n].position()) else { break };
             let page = Page::decode(events, P::EVENT_TYPES);
             pages.look().await;
@@ -191,6 +196,21 @@ impl<'a, P: Projection> Rebuild<'a, P> {
             yield_now().await;
         }
         self.write(n).await
+    }
+
+    /// A server that was away may have come back as it was long ago.
+    async fn look_down(&mut self, n: usize) -> Result<(), ReplayError> {
+        let (documents, store, log) = (self.documents, self.store, &self.logs[n]);
+        let folded = log.folded.map(|mark| (mark.position, (store.id(), mark.event)));
+        let sent = log.sent.stands_on.map(|stands_on| (log.sent.position, stands_on));
+        let (log, generation) = (log.log, self.generation);
+        let Some((position, (expected_store, event))) = folded.or(sent) else { return Ok(()) };
+        let projection = || documents.name.clone();
+        match ground(store, log, position, expected_store, event).await {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(ReplayError::Ungrounded { projection: projection(), generation }),
+            Err(source) => Err(ReplayError::Events { projection: projection(), source }),
+        }
     }
 
     fn read(&self, n: usize) -> ReadLog {

@@ -75,7 +75,8 @@ pub enum ReplayError {
         /// Where it was to end.
         to: Cursor,
     },
-    /// What was retired stands on events that the store does not hold, so that it cannot go on. Nothing else has changed.
+    /// What was retired, or was being built while the store was restored from a backup, stands on events that the store does not
+    /// hold, so that it cannot go on. Nothing else has changed.
     #[error(
         "generation {generation} of {projection} stands on events that the store does not hold, so it cannot catch up; drop \
          it, and replay"

@@ -43,7 +43,7 @@ impl Inner {
     }
 
     pub(crate) async fn drive_to(&self, driven: &Driven, cursor: &Cursor) -> Result<(), ProjectorError> {
-        if cursor.positions().all(|(log, wanted)| driven.has_reached(log, wanted)) {
+        if cursor.positions().all(|(log, wanted)| driven.is_surely_at(log, wanted)) {
             return Ok(());
         }
         self.drive_all(driven, cursor.positions().map(|(log, _)| (log, cursor.clone())).collect()).await
@@ -123,7 +123,7 @@ impl Inner {
         let mut elsewhere = Elsewhere::new(driven, log, cursor);
         loop {
             let mut drive = driven.drive.lock().await;
-            if driven.has_reached(log, wanted) {
+            if driven.is_surely_at(log, wanted) {
                 return Ok(());
             }
             if let Some(error) = driven.held_up().await? {
@@ -162,6 +162,8 @@ impl Inner {
                     self.options.timer.sleep(self.options.wait_before(*attempt)).await;
                     *attempt += 1;
                 }
+                // What was seen there is of events that are gone.
+                Err(error @ ProjectorError::Diverged(_)) => return Err(error),
                 // What precedes an event that failed was taken.
                 Err(error) => return if driven.has_reached(log, wanted) { Ok(()) } else { Err(error) },
             }

@@ -1,7 +1,7 @@
-//! A store whose reads of the log can be made to fail or to hang.
+//! A store whose reads of the log can be made to fail or to hang, and that can be restored from a backup.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use factum::{
@@ -11,7 +11,8 @@ use factum::{
 use factum_memory::MemoryStore;
 
 pub struct Faulty {
-    inner: Arc<MemoryStore>,
+    id: StoreId,
+    inner: Mutex<Arc<MemoryStore>>,
     /// How many reads fail from now on; below 0 they hang.
     failing: AtomicI64,
     reads: AtomicU64,
@@ -19,7 +20,17 @@ pub struct Faulty {
 
 impl Faulty {
     pub fn new(inner: Arc<MemoryStore>) -> Self {
-        Self { inner, failing: AtomicI64::new(0), reads: AtomicU64::new(0) }
+        let (failing, reads) = (AtomicI64::new(0), AtomicU64::new(0));
+        Self { id: EventStore::id(&*inner), inner: Mutex::new(inner), failing, reads }
+    }
+
+    fn inner(&self) -> Arc<MemoryStore> {
+        self.inner.lock().unwrap().clone()
+    }
+
+    /// From now on it holds other events, as the same store.
+    pub fn restore(&self, other: Arc<MemoryStore>) {
+        *self.inner.lock().unwrap() = other;
     }
 
     pub fn fail(&self, reads: i64) {
@@ -42,21 +53,21 @@ impl Faulty {
 #[async_trait]
 impl EventStore for Faulty {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        self.inner.append(append).await
+        self.inner().append(append).await
     }
 
     async fn outcome(&self, key: &Key) -> Result<Option<factum::Remembered>, ReadError> {
-        self.inner.outcome(key).await
+        self.inner().outcome(key).await
     }
 
     async fn read_stream(&self, read: ReadStream) -> Result<StreamPage, ReadError> {
-        self.inner.read_stream(read).await
+        self.inner().read_stream(read).await
     }
 
     async fn read_log(&self, read: ReadLog) -> Result<LogPage, ReadError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         match self.failing.load(Ordering::SeqCst) {
-            0 => self.inner.read_log(read).await,
+            0 => self.inner().read_log(read).await,
             1.. => {
                 self.failing.fetch_sub(1, Ordering::SeqCst);
                 Err(Fault::new(FaultKind::Unavailable, "the store is too busy").into())
@@ -66,42 +77,42 @@ impl EventStore for Faulty {
     }
 
     async fn read_positions(&self, log: LogId, positions: &[Position]) -> Result<Vec<RecordedEvent>, ReadError> {
-        self.inner.read_positions(log, positions).await
+        self.inner().read_positions(log, positions).await
     }
 
     async fn head(&self) -> Result<Cursor, ReadError> {
-        self.inner.head().await
+        self.inner().head().await
     }
 
     fn wakeups(&self) -> Wakeups {
-        self.inner.wakeups()
+        self.inner().wakeups()
     }
 
     fn id(&self) -> StoreId {
-        EventStore::id(&*self.inner)
+        self.id
     }
 
     fn logs(&self) -> Vec<LogId> {
-        self.inner.logs()
+        self.inner().logs()
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+        self.inner().capabilities()
     }
 
     fn limits(&self) -> Limits {
-        self.inner.limits()
+        self.inner().limits()
     }
 
     fn snapshots(&self) -> Option<&dyn SnapshotStore> {
-        self.inner.snapshots()
+        None
     }
 
     async fn diagnose(&self) -> Result<Vec<factum::Finding>, Fault> {
-        EventStore::diagnose(&*self.inner).await
+        EventStore::diagnose(&*self.inner()).await
     }
 
     async fn close(&self) -> Result<(), CloseError> {
-        self.inner.close().await
+        self.inner().close().await
     }
 }
