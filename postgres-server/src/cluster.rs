@@ -56,6 +56,20 @@ impl Cluster {
         self.configure(options)
     }
 
+    /// The files of this server as they are now.
+    pub(crate) fn back_up(&self, folder: &Path) -> Result<(), ServerError> {
+        let mut backup = self.command("pg_basebackup");
+        backup.args(["--no-sync", "--checkpoint=fast", "--wal-method=stream", "--pgdata"]).arg(folder);
+        backup.arg("--host").arg(&self.home).args(["--port=5432", "--username", SUPERUSER]);
+        self.run(backup)
+    }
+
+    /// Puts these files in the place of those that it has.
+    pub(crate) fn replace_data(&self, folder: &Path) -> Result<(), ServerError> {
+        std::fs::remove_dir_all(&self.data).map_err(ServerError::io("removing", &self.data))?;
+        std::fs::rename(folder, &self.data).map_err(ServerError::io("moving", folder))
+    }
+
     fn configure(&self, options: &ServerOptions) -> Result<(), ServerError> {
         let path = self.data.join("postgresql.conf");
         let mut text = std::fs::read_to_string(&path).map_err(ServerError::io("reading", &path))?;

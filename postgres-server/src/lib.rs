@@ -12,6 +12,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::await_holding_lock))]
 
 mod account;
+mod backup;
 mod binaries;
 mod bouncer;
 mod cluster;
@@ -28,6 +29,7 @@ mod standby;
 mod url;
 mod watchdog;
 
+pub use backup::Backup;
 pub use binaries::Binaries;
 pub use bouncer::Bouncer;
 #[cfg(feature = "databases")]

@@ -1,4 +1,4 @@
-//! What stands beside a server: a standby behind it, a pooler before it.
+//! What stands beside a server: a standby behind it, a pooler before it, a backup of it.
 
 use factum_postgres_server::{Bouncer, Server, ServerOptions};
 use sqlx::{Connection, Executor, PgConnection};
@@ -15,6 +15,22 @@ async fn a_synchronous_standby_has_what_a_commit_on_its_primary_answered() {
     let asked = "SELECT id, pg_is_in_recovery() FROM things";
     let seen: (i32, bool) = sqlx::query_as(asked).fetch_one(&mut reader).await.unwrap();
     assert_eq!(seen, (7, true));
+}
+
+#[tokio::test]
+async fn a_server_that_goes_back_to_a_backup_has_nothing_that_came_since() {
+    let options = ServerOptions::careless().setting("max_connections", "77");
+    let Some(server) = Server::own_for_test(&options) else { return };
+    let mut connection = PgConnection::connect(&server.admin_url()).await.unwrap();
+    connection.execute("CREATE TABLE things AS SELECT 7 AS id").await.unwrap();
+    let backup = server.back_up().unwrap();
+    connection.execute("INSERT INTO things VALUES (8)").await.unwrap();
+    server.stop_immediate().unwrap();
+    server.restore(backup).unwrap();
+    let mut connection = PgConnection::connect(&server.admin_url()).await.unwrap();
+    let asked = "SELECT count(*), min(id), current_setting('max_connections') FROM things";
+    let seen: (i64, i32, String) = sqlx::query_as(asked).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(seen, (1, 7, "77".to_owned()));
 }
 
 #[tokio::test]
