@@ -32,35 +32,30 @@ const CACHED: usize = 4_096;
 
 pub(crate) struct Bank {
     store: Arc<dyn EventStore>,
+    /// The store of the read models, where that is another one.
+    beside: Option<Arc<dyn EventStore>>,
     accounts: Repository<Account>,
     projector: Projector,
 }
 
 impl Bank {
-    pub(crate) async fn open(url: &StoreUrl, access: Access) -> Result<Self, BankError> {
-        match url {
-            StoreUrl::Memory => {
-                let store = Arc::new(MemoryStore::new());
-                Ok(Self::new(store.clone(), store))
-            }
-            StoreUrl::Sqlite(file) if access == Access::Existing && !file.exists() => {
-                Err(BankError::NoBank { file: file.clone() })
-            }
-            StoreUrl::Sqlite(file) => {
-                let store = Arc::new(SqliteStore::open(file).map_err(Box::new)?);
-                Ok(Self::new(store.clone(), store))
-            }
-            StoreUrl::Postgres(url) => {
-                let store = Arc::new(connect(url, access).await?);
-                Ok(Self::new(store.clone(), store))
-            }
-        }
+    /// Opens the store of the events, and another one for the read models if they are elsewhere: those are derived, so they
+    /// are made where there are none.
+    pub(crate) async fn open(
+        url: &StoreUrl,
+        read_models: Option<&StoreUrl>,
+        access: Access,
+    ) -> Result<Self, BankError> {
+        let (store, own) = open(url, access).await?;
+        let Some(elsewhere) = read_models else { return Ok(Self::new(store, own)) };
+        let (beside, read_models) = open(elsewhere, Access::Create).await?;
+        Ok(Self { beside: Some(beside), ..Self::new(store, read_models) })
     }
 
     fn new(store: Arc<dyn EventStore>, read_models: Arc<dyn ReadModelStore>) -> Self {
         let accounts = Repository::new(store.clone()).snapshots(SNAPSHOT_EVERY, SNAPSHOTS_KEPT).cache(CACHED);
         let projector = Projector::new(store.clone(), read_models).with(Balances).with(MonthlyTurnover);
-        Self { store, accounts, projector }
+        Self { store, beside: None, accounts, projector }
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn EventStore> {
@@ -85,7 +80,31 @@ impl Bank {
 
     /// Finishes what the store has taken.
     pub(crate) async fn close(self) -> Result<(), BankError> {
+        if let Some(beside) = &self.beside {
+            beside.close().await?;
+        }
         Ok(self.store.close().await?)
+    }
+}
+
+/// One store that keeps events and read models alike.
+async fn open(url: &StoreUrl, access: Access) -> Result<(Arc<dyn EventStore>, Arc<dyn ReadModelStore>), BankError> {
+    match url {
+        StoreUrl::Memory => {
+            let store = Arc::new(MemoryStore::new());
+            Ok((store.clone(), store))
+        }
+        StoreUrl::Sqlite(file) if access == Access::Existing && !file.exists() => {
+            Err(BankError::NoBank { file: file.clone() })
+        }
+        StoreUrl::Sqlite(file) => {
+            let store = Arc::new(SqliteStore::open(file).map_err(Box::new)?);
+            Ok((store.clone(), store))
+        }
+        StoreUrl::Postgres(url) => {
+            let store = Arc::new(connect(url, access).await?);
+            Ok((store.clone(), store))
+        }
     }
 }
 

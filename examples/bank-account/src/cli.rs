@@ -15,6 +15,9 @@ pub(crate) struct Cli {
     /// [default: sqlite:bank.db]
     #[arg(long, global = true, value_name = "STORE")]
     pub(crate) store: Option<StoreUrl>,
+    /// Where the read models are, if they are elsewhere, such as sqlite:FILE beside events on a server
+    #[arg(long, global = true, value_name = "STORE")]
+    pub(crate) read_models: Option<StoreUrl>,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }

@@ -25,7 +25,7 @@ use rival::RivalStore;
 pub(crate) async fn demo(out: &mut dyn Write) -> Result<(), BankError> {
     let folder = tempfile::tempdir().map_err(BankError::Temporary)?;
     let url = StoreUrl::Sqlite(folder.path().join("demo.db"));
-    let bank = Bank::open(&url, Access::Create).await?;
+    let bank = Bank::open(&url, None, Access::Create).await?;
     writeln!(out, "A bank in a temporary SQLite file. Every command is on disk before it is answered.\n")?;
     commands(&bank, out).await?;
     conflict(&bank, out).await?;

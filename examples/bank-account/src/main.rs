@@ -54,8 +54,8 @@ use error::BankError;
 
 fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|usage| store_url::without_passwords(usage).exit());
-    if cli.command.is_none() && cli.store.is_some() {
-        let what = "the demo makes a file of its own; name a command to use --store";
+    if cli.command.is_none() && (cli.store.is_some() || cli.read_models.is_some()) {
+        let what = "the demo makes a file of its own; name a command to use --store or --read-models";
         Cli::command().error(clap::error::ErrorKind::MissingSubcommand, what).exit();
     }
     let result = tokio::runtime::Builder::new_multi_thread()
@@ -85,7 +85,8 @@ async fn execute(cli: &Cli) -> Result<ExitCode, BankError> {
         // A ledger that is not there is told before a bank is made for it.
         ledger::look(&args.file)?;
     }
-    let bank = Bank::open(&cli.store.clone().unwrap_or_default(), command.access()).await?;
+    let store = cli.store.clone().unwrap_or_default();
+    let bank = Bank::open(&store, cli.read_models.as_ref(), command.access()).await?;
     let result = match command {
         Command::Run(args) => commands::run(&bank, args, &mut out).await.map(|()| ExitCode::SUCCESS),
         other => other.execute(&bank, &mut out).await,

@@ -55,8 +55,7 @@ impl FromStr for StoreUrl {
 /// What clap says of wrong usage, without what it quotes of a store: that may be a URL with a password in it which was
 /// misspelled, or stands in a wrong place.
 pub(crate) fn without_passwords(mut usage: clap::Error) -> clap::Error {
-    let of_store =
-        matches!(usage.get(ContextKind::InvalidArg), Some(ContextValue::String(arg)) if arg.contains("--store"));
+    let of_store = matches!(usage.get(ContextKind::InvalidArg), Some(ContextValue::String(arg)) if is_store(arg));
     let quoted = usage.context().filter_map(|(kind, value)| match value {
         ContextValue::String(text) => {
             let is_store = of_store && kind == ContextKind::InvalidValue;
@@ -68,6 +67,10 @@ pub(crate) fn without_passwords(mut usage: clap::Error) -> clap::Error {
         usage.insert(kind, shown);
     }
     usage
+}
+
+fn is_store(arg: &str) -> bool {
+    ["--store", "--read-models"].iter().any(|option| arg.contains(option))
 }
 
 /// What may be shown of a text instead of it; `None` where all of it may.

@@ -27,6 +27,8 @@ on_each_store! {
     two_imports_at_once_book_every_row_once
     a_replay_that_is_killed_leaves_the_old_read_model_and_the_next_one_ends
     an_interrupted_import_says_how_far_it_came_and_is_gone_on_with
+    who_replays_is_told_and_once_it_is_killed_taken_over_within_seconds
+    going_back_that_is_killed_leaves_one_generation_live
 }
 
 /// `no-lost-append`, `one-outcome-per-key`, `exactly-once-read-model`.
@@ -110,4 +112,71 @@ fn an_interrupted_import_says_how_far_it_came_and_is_gone_on_with(bank: &Bank) {
     assert_eq!((&report["transactions"], &report["credits"]), (&json!(50), &json!("50.00")));
     let known = [&report["already"], &report["added"]].map(|count| count.as_u64().unwrap());
     assert_eq!(known[0] + known[1], 50, "{report}");
+}
+
+/// The lease of a dead replay was waited for until an operator dropped what it had built.
+fn who_replays_is_told_and_once_it_is_killed_taken_over_within_seconds(bank: &Bank) {
+    bank.run(&["generate", "40000", "--accounts", "300"]).success();
+    let before = bank.json(&["balances", "--json"]);
+    let building = || bank.json(&["status", "--json", "--over", "0"])["projections"][0]["building"] != Value::Null;
+    let mut told = None;
+    for _ in 0..20 {
+        let first = Running(bank.start(&["replay", "balances", "--verify"]));
+        let by = format!(":{}:", first.0.id());
+        let begun = Instant::now();
+        while !building() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "nothing is built");
+        }
+        let second = bank.run(&["replay", "balances"]);
+        // Killed while it holds the lease, if it was not too fast.
+        drop(first);
+        let killed = Instant::now();
+        let next = bank.run(&["replay", "balances"]).success();
+        assert!(killed.elapsed() < Duration::from_secs(60), "{next:?}");
+        if second.code == Some(1) && second.err.contains("balances is being replayed by ") {
+            told = Some((second, by));
+            break;
+        }
+    }
+    let (second, by) = told.expect("no second replay found the first at work");
+    assert!(second.err.contains(&by), "{by:?} is not in {second:?}");
+    assert_eq!(bank.json(&["balances", "--json"]), before);
+    bank.run(&["verify", "balances"]).success();
+}
+
+/// Ends with the test that started it.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A generation that was replaced takes what came since before it is live again; whenever that is broken off, one is live.
+fn going_back_that_is_killed_leaves_one_generation_live(bank: &Bank) {
+    bank.run(&["generate", "5000", "--accounts", "100"]).success();
+    bank.run(&["balances"]).success();
+    bank.run(&["replay", "balances"]).success();
+    bank.run(&["generate", "20000", "--accounts", "100", "--seed", "2"]).success();
+    let before = bank.json(&["balances", "--json"]);
+    let generations =
+        || bank.json(&["generations", "balances", "list", "--json"])["generations"].as_array().unwrap().clone();
+    let numbers = |state: &str| {
+        let all = generations().into_iter().filter(|info| info["state"] == state);
+        all.map(|info| info["generation"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    let mut moments = Vec::new();
+    for _ in 0..8 {
+        let back = 3 - numbers("live")[0];
+        let killed = kill_after(bank.start(&["generations", "balances", "switch", &back.to_string()]), 400);
+        moments.push(killed);
+        assert_eq!(numbers("live").len(), 1, "{moments:?}: {:?}", generations());
+        assert_eq!(bank.json(&["balances", "--json"]), before, "{moments:?}");
+    }
+    let back = 3 - numbers("live")[0];
+    bank.run(&["generations", "balances", "switch", &back.to_string()]).success();
+    assert_eq!(numbers("live"), [back], "{moments:?}");
+    bank.run(&["verify", "balances"]).success();
 }

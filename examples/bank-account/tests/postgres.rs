@@ -51,6 +51,8 @@ fn a_password_in_a_url_is_never_printed() {
         2,
         "a store is memory:, sqlite:FILE or postgres",
     );
+    let read_models = format!("postgres:/teller:{PASSWORD}@localhost/bank");
+    keeps_the_secret(&["--read-models", &read_models, "balances"], 2, "a store is memory:, sqlite:FILE or postgres");
     with_store(&format!("Postgres://teller:{PASSWORD}@localhost/bank"), 2, "a store is memory:");
     with_store(&format!("teller:{PASSWORD}@localhost/bank"), 2, "a store is memory:");
     keeps_the_secret(&[&url, "balances"], 2, "unrecognized subcommand");

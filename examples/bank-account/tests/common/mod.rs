@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unused_imports, unused_macros, reason = "each test file uses a part of it")]
 
+pub(crate) mod worker;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -67,6 +69,8 @@ pub(crate) fn amount(minor: i64) -> Value {
 pub(crate) struct Bank {
     pub(crate) folder: TempDir,
     store: String,
+    /// Where the read models are, if that is elsewhere.
+    read_models: Option<String>,
     _database: Option<Database>,
 }
 
@@ -82,7 +86,7 @@ impl Bank {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = format!("sqlite:{}", folder.path().join("bank.db").display());
-        Self { folder, store, _database: None }
+        Self { folder, store, read_models: None, _database: None }
     }
 
     /// In an empty database of the server for tests; `None` where there is none, which it says itself.
@@ -95,7 +99,13 @@ impl Bank {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let database = runtime.block_on(server.empty_database()).unwrap_or_else(|error| panic!("{error}"));
         let folder = tempfile::tempdir().unwrap();
-        Self { folder, store: database.url(), _database: Some(database) }
+        Self { folder, store: database.url(), read_models: None, _database: Some(database) }
+    }
+
+    /// With read models in a file of their own.
+    pub(crate) fn with_read_models_beside(mut self) -> Self {
+        self.read_models = Some(format!("sqlite:{}", self.path("read-models.db").display()));
+        self
     }
 
     /// What `--store` is given.
@@ -155,7 +165,8 @@ impl Bank {
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = program();
-        command.current_dir(self.folder.path()).args(["--store", &self.store]).args(args);
+        command.current_dir(self.folder.path()).args(["--store", &self.store]);
+        command.args(self.read_models.iter().flat_map(|elsewhere| ["--read-models", elsewhere])).args(args);
         command
     }
 
