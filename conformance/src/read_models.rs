@@ -8,4 +8,5 @@ pub(crate) mod generations;
 pub(crate) mod history;
 pub(crate) mod kit;
 pub(crate) mod leases;
+pub(crate) mod retention;
 pub(crate) mod retired;

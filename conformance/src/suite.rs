@@ -216,6 +216,14 @@ macro_rules! __every_check {
                 logs_have_histories_of_their_own,
                 a_version_kept_again_is_replaced,
             }
+            read_models::retention {
+                what_nobody_needs_is_forgotten_and_the_rest_stays,
+                however_it_was_committed_what_is_needed_stays,
+                what_is_kept_late_is_forgotten_in_its_turn,
+                much_is_forgotten_by_and_by,
+                a_past_belongs_to_its_log_and_generation,
+                what_was_forgotten_stays_so_and_a_stale_commit_forgets_nothing,
+            }
             read_models::leases {
                 what_nobody_has_is_taken_and_listed,
                 of_racing_takers_one_wins,

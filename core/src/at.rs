@@ -46,6 +46,19 @@ impl At {
     }
 }
 
+/// As it is written on a command line: `29344`, `version:3`, `recorded:1993-06-30T12:00:00Z` or `occurred:` and a time.
+impl std::fmt::Display for At {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let time = |time: &DateTime<Utc>| time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
+        match self {
+            Self::Version(version) => write!(f, "version:{version}"),
+            Self::Position(cursor) => cursor.fmt(f),
+            Self::Recorded(at) => write!(f, "recorded:{}", time(at)),
+            Self::Occurred(at) => write!(f, "occurred:{}", time(at)),
+        }
+    }
+}
+
 impl From<crate::Position> for At {
     fn from(position: crate::Position) -> Self {
         Self::Position(Cursor::from(position))

@@ -19,7 +19,8 @@ use async_trait::async_trait;
 
 pub use commit::{Checkpoint, Commit, CommitError, Epoch, Failure, Shard};
 pub use document::{
-    Document, DocumentKey, DocumentPage, DocumentRead, Found, HistoryFrom, ListDocuments, ReadHistory, ReadTarget,
+    Document, DocumentKey, DocumentPage, DocumentRead, Found, History, HistoryFrom, ListDocuments, ReadHistory,
+    ReadTarget,
 };
 pub use field::{Field, FieldChange, FieldKind, FieldValue, MAX_FIELD_TEXT};
 pub use find::{Counted, FieldCondition, FieldRange, FindDocuments, FindPlan, FoundAt, FoundDocument, FoundPage};
@@ -143,6 +144,10 @@ pub trait ReadModelStore: Send + Sync + 'static {
 
     /// Writes documents and kept versions and moves the checkpoint, all in one transaction.
     ///
+    /// Where [`keep_from`](Commit::keep_from) says so, it forgets kept versions in the same transaction: of a document with
+    /// several versions at or before that position, those before the newest of them. How many it forgets at once is bounded
+    /// by what it writes; what is left is forgotten by the next commits.
+    ///
     /// # Errors
     /// [`CommitError::Stale`] unless checkpoint and epoch are the expected ones, [`CommitError::Superseded`] if the
     /// generation takes no more writes. Then nothing has changed.
@@ -198,11 +203,11 @@ pub trait ReadModelStore: Send + Sync + 'static {
     /// Versions of documents, kept and current, by position, for each of the keys.
     ///
     /// The answer for a key begins with the newest version that lies within [`ReadHistory::from`], if there is one,
-    /// and goes on with those after it.
+    /// and goes on with those after it. From where on it is whole is said with it.
     ///
     /// # Errors
     /// As for [`get`](ReadModelStore::get).
-    async fn history(&self, read: &ReadHistory) -> Result<Vec<Vec<Document>>, ReadModelError>;
+    async fn history(&self, read: &ReadHistory) -> Result<History, ReadModelError>;
 
     /// Every lease that somebody has, by name.
     ///

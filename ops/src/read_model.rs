@@ -7,7 +7,6 @@ use factum_projections::{Answer, Entry, Json, JsonReadModel, Page, PageRequest, 
 use serde::Serialize;
 
 use crate::args_read_model::{DiffArgs, GetArgs, ListArgs, ReadModelAction, ReadModelArgs, ReadModelOf};
-use crate::at::show_at;
 use crate::command::OpsError;
 use crate::find::query;
 use crate::verify::tell_field;
@@ -34,6 +33,7 @@ struct DiffJson<'a> {
     key: &'a str,
     from: String,
     to: String,
+    events_read: usize,
     fields: Vec<ChangeJson>,
 }
 
@@ -86,8 +86,7 @@ async fn get(args: &GetArgs, projector: &Projector, out: &mut (dyn Write + Send)
     let model = of_generation(find(&args.of, projector)?, args.generation);
     let answer = at(&model, &args.key, args.at.as_ref()).await?;
     let Some(document) = &answer.document else {
-        let when =
-            args.at.as_ref().map_or_else(|| format!("at {}", answer.checkpoint), |at| format!("at {}", show_at(at)));
+        let when = args.at.as_ref().map_or_else(|| format!("at {}", answer.checkpoint), |at| format!("at {at}"));
         return Err(OpsError::NoDocument { projection: args.of.name.clone(), key: args.key.clone(), when });
     };
     if args.of.json {
@@ -96,9 +95,13 @@ async fn get(args: &GetArgs, projector: &Projector, out: &mut (dyn Write + Send)
     }
     writeln!(out, "{}", serde_json::to_string_pretty(document)?)?;
     let Answer { generation, checkpoint, events_read, .. } = &answer;
-    let read = if *events_read == 0 { String::new() } else { format!(", {events_read} events read") };
-    writeln!(out, "generation {generation} at {checkpoint}{read}")?;
+    writeln!(out, "generation {generation} at {checkpoint}{}", show_read(args.at.as_ref(), *events_read))?;
     Ok(())
+}
+
+/// How much was read for how something was.
+fn show_read(at: Option<&At>, events_read: usize) -> String {
+    at.map_or_else(String::new, |_| format!(", {events_read} events read"))
 }
 
 async fn list(args: &ListArgs, projector: &Projector, out: &mut (dyn Write + Send)) -> Result<(), OpsError> {
@@ -129,7 +132,8 @@ async fn list(args: &ListArgs, projector: &Projector, out: &mut (dyn Write + Sen
         true => format!("; more with --after '{}'", next.replace('\'', r"'\''")),
         false => format!("; more with --after {next:?}"),
     });
-    writeln!(out, "{} documents, generation {generation} at {checkpoint}{more}", page.documents.len())?;
+    let (count, read) = (page.documents.len(), show_read(args.at.as_ref(), events_read));
+    writeln!(out, "{count} documents, generation {generation} at {checkpoint}{read}{more}")?;
     Ok(())
 }
 
@@ -147,9 +151,10 @@ async fn by_key(args: &ListArgs, model: &JsonReadModel) -> Result<Page<Json>, Op
 
 async fn diff(args: &DiffArgs, projector: &Projector, out: &mut (dyn Write + Send)) -> Result<(), OpsError> {
     let model = find(&args.of, projector)?;
-    let from = at(&model, &args.key, Some(&args.from)).await?.document;
-    let to = at(&model, &args.key, Some(&args.to)).await?.document;
-    let (when_from, when_to) = (show_at(&args.from), show_at(&args.to));
+    let from = at(&model, &args.key, Some(&args.from)).await?;
+    let to = at(&model, &args.key, Some(&args.to)).await?;
+    let (events_read, from, to) = (from.events_read + to.events_read, from.document, to.document);
+    let (when_from, when_to) = (args.from.to_string(), args.to.to_string());
     if from.is_none() && to.is_none() {
         let when = format!("at {when_from} and at {when_to}");
         return Err(OpsError::NoDocument { projection: args.of.name.clone(), key: args.key.clone(), when });
@@ -162,7 +167,7 @@ async fn diff(args: &DiffArgs, projector: &Projector, out: &mut (dyn Write + Sen
             to: field.found,
         };
         let fields = fields.into_iter().map(change).collect();
-        let json = DiffJson { key: &args.key, from: when_from, to: when_to, fields };
+        let json = DiffJson { key: &args.key, from: when_from, to: when_to, events_read, fields };
         writeln!(out, "{}", serde_json::to_string(&json)?)?;
         return Ok(());
     }
@@ -171,6 +176,6 @@ async fn diff(args: &DiffArgs, projector: &Projector, out: &mut (dyn Write + Sen
         1 => "1 field differs".to_owned(),
         several => format!("{several} fields differ"),
     };
-    writeln!(out, "{:?} from {when_from} to {when_to}: {count}", args.key)?;
+    writeln!(out, "{:?} from {when_from} to {when_to}: {count}, {events_read} events read", args.key)?;
     fields.iter().try_for_each(|field| tell_field(field, "from", "to", out))
 }

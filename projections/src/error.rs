@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use factum::{
-    CommitError, Cursor, EventId, Failure, Fault, FaultKind, Field, FieldKind, InputError, LogId, Position,
+    At, CommitError, Cursor, EventId, Failure, Fault, FaultKind, Field, FieldKind, InputError, LogId, Position,
     ProjectedError, ProjectionName, ReadError, ReadModelError, StoreId,
 };
 use thiserror::Error;
@@ -193,6 +193,28 @@ fn fault_of(error: &ProjectedError) -> Option<&Fault> {
     }
 }
 
+/// A moment from which the past is no longer kept, by [`Projection::KEEP_FOR`](crate::Projection::KEEP_FOR).
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error(
+    "{projection} no longer keeps how {} at {at}: the oldest position that can be had is {oldest}{}",
+    match .key { Some(key) => format!("{key:?} was"), None => "things stood".to_owned() },
+    match .since { Some(since) => format!(", the oldest such moment {since}"), None => String::new() }
+)]
+pub struct Forgotten {
+    /// The projection.
+    pub projection: ProjectionName,
+    /// The document of which too much is forgotten; `None` where it is so of all.
+    pub key: Option<String>,
+    /// What was asked for.
+    pub at: At,
+    /// The oldest position that can be had, of each log.
+    pub oldest: Cursor,
+    /// The oldest moment of the kind that was asked for; `None` for positions, or where it is not known. By a time of
+    /// recording any later one can be had of all documents; by a time of happening or a version it holds for this document
+    /// in this log.
+    pub since: Option<At>,
+}
+
 /// Why documents could not be read.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -286,6 +308,9 @@ pub enum DocumentError {
         /// The last events.
         head: Cursor,
     },
+    /// A moment was asked for from which the past is no longer kept.
+    #[error(transparent)]
+    Forgotten(Box<Forgotten>),
     /// A key has documents in several logs, and [`Projection::merge`](crate::Projection::merge) does not say what they
     /// are together.
     #[error("the key {key:?} of {projection} has documents in {logs} logs; implement Projection::merge to read it")]

@@ -207,6 +207,7 @@ impl<P: Projection> Fold<P> {
         to: Mark,
     ) -> Result<Commit, (Position, String)> {
         let (mut documents, mut kept, mut fields) = (Vec::with_capacity(self.dirty.len()), Vec::new(), Vec::new());
+        let keep_from = keep_from::<P>(to.position);
         // By key, as stores keep them, and each with its kept versions in order.
         self.cache.sort(&mut self.dirty);
         for place in self.dirty.drain(..) {
@@ -215,7 +216,8 @@ impl<P: Projection> Fold<P> {
             let last = entry.trace.as_ref().map_or(from, |trace| trace.bounds.position);
             let document = catching(|| entry.to_document(&mut self.scratch));
             let document = document.and_then(|done| done.map_err(|error| unserializable(&error)));
-            kept.extend(entry.kept.drain(..).map(|version| (entry.key.clone(), version)));
+            let forgotten = keep_from.map_or(0, |from| superseded(&entry.kept, from));
+            kept.extend(entry.kept.drain(..).skip(forgotten).map(|version| (entry.key.clone(), version)));
             if let Some(document) = document.map_err(|cause| (last, cause))? {
                 let (key, size) = (entry.key.clone(), stored_size(&document));
                 if !self.fields.is_empty() {
@@ -231,13 +233,24 @@ impl<P: Projection> Fold<P> {
         if self.cache.bytes() > CACHE_BYTES {
             self.cache.clear();
         }
-        Ok(Commit { shard: self.shard.clone(), from, epoch, store, to, documents, kept, fields })
+        Ok(Commit { shard: self.shard.clone(), from, epoch, store, to, documents, kept, keep_from, fields })
     }
 }
 
 /// In which part of the grid a position lies: a version of a document is kept when the next part changes it.
 fn interval<P: Projection>(position: Position) -> u64 {
+    const { assert!(P::KEEP_EVERY > 0, "Projection::KEEP_EVERY is at least 1") };
     position.get().saturating_sub(1) / P::KEEP_EVERY
+}
+
+/// From where on the past is kept by a read model that has come to a position.
+fn keep_from<P: Projection>(to: Position) -> Option<Position> {
+    P::KEEP_FOR.map(|positions| Position::new(to.get().saturating_sub(positions)))
+}
+
+/// How many of the versions, by position, lie before the newest at or before a position: nobody needs them from there on.
+fn superseded(versions: &[Document], from: Position) -> usize {
+    versions.iter().rposition(|version| version.bounds.position <= from).unwrap_or(0)
 }
 
 fn unserializable(error: &serde_json::Error) -> String {

@@ -52,7 +52,7 @@ mod verify;
 mod wait;
 
 pub use doctor::Diagnosis;
-pub use error::{Diverged, DocumentError, ProjectorError, UnknownProjection};
+pub use error::{Diverged, DocumentError, Forgotten, ProjectorError, UnknownProjection};
 pub use fields::FieldValues;
 pub use find::{FieldQuery, Find};
 pub use generations::{Dropped, GenerationsError, Switched};

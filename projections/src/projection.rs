@@ -69,11 +69,29 @@ pub trait Projection: Send + Sync + 'static {
 
     /// The distance, in positions of a log, at which versions of a changed document are kept, at least 1. A smaller
     /// one makes looking at the past cheaper and the read model larger.
+    ///
+    /// However busy a document is, how it was at a position, or by a time of recording, is folded from at most
+    /// `KEEP_EVERY + KEEP_AFTER - 1` events of each log. What an answer by a time of happening reads is said with
+    /// [`ReadModel::get_at`](crate::ReadModel::get_at).
     const KEEP_EVERY: u64 = 10_000;
 
     /// How many events a document must have had since its last kept version for another to be worth keeping. Without
-    /// it, a read model of many quiet documents would keep nearly one version for each event.
+    /// it (0 or 1), a read model of many quiet documents would keep nearly one version for each event.
     const KEEP_AFTER: usize = 16;
+
+    /// For how many positions of a log before its checkpoint the past is kept; `None`, the default: for ever.
+    ///
+    /// Kept versions that only older answers need are forgotten as events are folded, some with each commit: a read model
+    /// of busy documents then stays about as large as its retention, however long the log is. Of each document one version
+    /// from before is kept as well, so that none is missing at the oldest position, and current documents are never
+    /// forgotten. Asking for what was forgotten is [`Forgotten`](crate::DocumentError::Forgotten), which says the oldest
+    /// position that can be had.
+    ///
+    /// The unit is positions and not time so that a replay keeps what a worker has kept that went along. A shorter one takes
+    /// effect as the projection goes on; a longer one lets the past that is still kept grow, and to have back what was
+    /// forgotten takes a replay. Choose it so that it is not passed while a listing is read: several times
+    /// [`KEEP_EVERY`](Projection::KEEP_EVERY).
+    const KEEP_FOR: Option<u64> = None;
 
     /// By which fields documents are found and sorted, with [`ReadModel::find`](crate::ReadModel::find): each is an index
     /// that is kept up with the documents, and is paid for at each write of one. Without any nothing is paid.

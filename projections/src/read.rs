@@ -61,11 +61,21 @@ impl<P: Projection> ReadModel<P> {
 
     /// The document under a key, as it was: exactly what the projection made of the events that belong to `at`.
     ///
-    /// It is folded from the newest kept version within `at` and the events of this document after it.
+    /// It is folded from the newest kept version within `at` and the events of this document after it; how many were read
+    /// is told with the answer ([`events_read`](Answer::events_read)). At a position, or by a time of recording, these are
+    /// at most `KEEP_EVERY + KEEP_AFTER - 1` of each log, however busy the document is
+    /// ([`KEEP_EVERY`](Projection::KEEP_EVERY)).
+    ///
+    /// By a time of happening, or by a version where the document has events of several streams, a later event may belong
+    /// where an earlier one does not. Then all events of this document are read that came after the newest kept version
+    /// *none* of whose events lies past `at`. Where events are recorded in the order in which they happened, these are at
+    /// most those since `at` and `KEEP_EVERY + KEEP_AFTER - 1` more; each event dated ahead of its time adds, for earlier
+    /// dates, those that the document had since it was recorded; and never are there more than the document has had since
+    /// the oldest position that is kept ([`KEEP_FOR`](Projection::KEEP_FOR)) and `KEEP_EVERY + KEEP_AFTER - 1` before that.
     ///
     /// # Errors
     /// [`DocumentError`]; a position that the read model has not reached is `NotYet`, one past the last event
-    /// `PastHead`.
+    /// `PastHead`, a moment from which the past is no longer kept `Forgotten`.
     pub async fn get_at(&self, key: &str, at: impl Into<At>) -> Result<Answer<P::Document>, DocumentError> {
         let documents = self.documents()?;
         let key = DocumentKey::new(self.tenant.clone(), key)?;

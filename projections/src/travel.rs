@@ -6,11 +6,13 @@
 //! and by time of recording these lie in the next version only, since both follow the log; by time of happening and by
 //! version they may lie in any.
 
+mod retention;
+
 use std::collections::{BTreeSet, HashMap};
 
 use factum::{
-    At, Cursor, Document, DocumentKey, DocumentRead, EventStore, HistoryFrom, ListDocuments, LogId, MAX_POSITIONS,
-    Position, ReadHistory, ReadTarget, RecordedEvent,
+    At, Cursor, Document, DocumentKey, DocumentRead, EventStore, History, HistoryFrom, ListDocuments, LogId,
+    MAX_POSITIONS, Position, ReadHistory, ReadTarget, RecordedEvent,
 };
 
 use crate::documents::Documents;
@@ -19,6 +21,7 @@ use crate::fold::{Page as Decoded, Why, catching, decode_document};
 use crate::page::{Answer, Entry, Page, PageToken};
 use crate::projection::{Keys, Projection};
 use crate::read::live;
+use retention::AGAIN;
 
 /// How many versions of each document are read at once.
 const VERSIONS: usize = 32;
@@ -30,9 +33,15 @@ pub(crate) async fn get_at<P: Projection>(
     at: At,
 ) -> Result<Answer<P::Document>, DocumentError> {
     let keys = [key];
-    let found = documents.read_models.get(&live(documents), &keys).await?;
-    let moment = Moment::new(documents, store, at, found.read, None).await?;
-    let (mut contents, events_read) = moment.fold_keys(&keys).await?;
+    let mut again = AGAIN;
+    let (moment, (mut contents, events_read)) = loop {
+        let found = documents.read_models.get(&live(documents), &keys).await?;
+        let moment = Moment::new(documents, store, at.clone(), found.read, None).await?;
+        match moment.fold_keys(&keys).await {
+            Err(error) if again > 0 && moment.is_overtaken(&error) => again -= 1,
+            folded => break (moment, folded?),
+        }
+    };
     let document = match contents.pop() {
         Some(contents) => documents.merge(&keys[0], contents)?,
         None => None,
@@ -48,11 +57,18 @@ pub(crate) async fn list_at<P: Projection>(
     token: Option<PageToken>,
     at: At,
 ) -> Result<Page<P::Document>, DocumentError> {
-    let page = documents.read_models.list(&listed).await?;
     let up_to = token.and_then(|token| token.up_to);
-    let moment = Moment::new(documents, store, at, page.read, up_to).await?;
-    let keys: Vec<_> = page.documents.into_iter().map(|(key, _)| key).collect();
-    let (contents, events_read) = moment.fold_keys(&keys).await?;
+    // The pages after the first show the moment of the first.
+    let mut again = if up_to.is_none() { AGAIN } else { 0 };
+    let (moment, keys, end, (contents, events_read)) = loop {
+        let page = documents.read_models.list(&listed).await?;
+        let moment = Moment::new(documents, store, at.clone(), page.read, up_to.clone()).await?;
+        let keys: Vec<_> = page.documents.into_iter().map(|(key, _)| key).collect();
+        match moment.fold_keys(&keys).await {
+            Err(error) if again > 0 && moment.is_overtaken(&error) => again -= 1,
+            folded => break (moment, keys, page.end, folded?),
+        }
+    };
     let mut entries = Vec::new();
     for (key, contents) in keys.iter().zip(contents) {
         if let Some(document) = documents.merge(key, contents)? {
@@ -60,7 +76,7 @@ pub(crate) async fn list_at<P: Projection>(
         }
     }
     let DocumentRead { generation, checkpoint } = moment.read;
-    let last = keys.last().filter(|_| !page.end).map(|key| key.key().to_owned());
+    let last = keys.last().filter(|_| !end).map(|key| key.key().to_owned());
     let next = last.map(|after| documents.token(generation, after, Some(checkpoint.clone())));
     Ok(Page { documents: entries, generation, checkpoint, events_read, next })
 }
@@ -128,10 +144,13 @@ impl<'a, P: Projection> Moment<'a, P> {
 
     /// The base of each document, and the positions of what may be missing in it.
     async fn pasts(&self, log: LogId, keys: &[DocumentKey]) -> Result<Vec<Past<P::Document>>, DocumentError> {
-        let mut histories = self.history(log, keys, HistoryFrom::Base(self.at.clone())).await?;
-        self.rebase(log, keys, &mut histories).await?;
+        let base = HistoryFrom::Base(self.at.clone());
+        let History { mut kept_from, versions: mut histories } = self.history(log, keys, base).await?;
+        kept_from = kept_from.max(self.rebase(log, keys, &mut histories).await?);
+        self.is_kept(log, kept_from).await?;
         let mut pasts = Vec::with_capacity(keys.len());
         for (key, mut versions) in keys.iter().zip(histories) {
+            self.is_whole(log, key, &versions, kept_from).await?;
             let mut past = Past { content: None, positions: Vec::new() };
             let full = versions.len() == VERSIONS;
             if versions.first().is_some_and(|first| self.contains(first)) {
@@ -146,27 +165,27 @@ impl<'a, P: Projection> Moment<'a, P> {
     }
 
     /// Replaces bases that were written after the checkpoint of this moment. The versions before such a base lie within
-    /// `at` as it does, so the newest of those up to the checkpoint is the base.
+    /// `at` as it does, so the newest of those up to the checkpoint is the base. Says from where on the past was kept.
     async fn rebase(
         &self,
         log: LogId,
         keys: &[DocumentKey],
         histories: &mut [Vec<Document>],
-    ) -> Result<(), DocumentError> {
+    ) -> Result<Position, DocumentError> {
         let reached = self.read.checkpoint.get(log);
         let late = |versions: &Vec<Document>| versions.first().is_some_and(|first| first.bounds.position > reached);
         let which: Vec<usize> =
             (0..histories.len()).filter(|n| late(&histories[*n]) && self.within(&histories[*n][0])).collect();
         if which.is_empty() {
-            return Ok(());
+            return Ok(Position::START);
         }
         let keys: Vec<_> = which.iter().map(|n| keys[*n].clone()).collect();
         let checkpoint = At::Position(self.read.checkpoint.clone());
         let found = self.history(log, &keys, HistoryFrom::Base(checkpoint)).await?;
-        for (n, versions) in which.into_iter().zip(found) {
+        for (n, versions) in which.into_iter().zip(found.versions) {
             histories[n] = versions;
         }
-        Ok(())
+        Ok(found.kept_from)
     }
 
     fn within(&self, version: &Document) -> bool {
@@ -177,12 +196,7 @@ impl<'a, P: Projection> Moment<'a, P> {
         self.within(version) && version.bounds.position <= self.read.checkpoint.get(version.bounds.log)
     }
 
-    async fn history(
-        &self,
-        log: LogId,
-        keys: &[DocumentKey],
-        from: HistoryFrom,
-    ) -> Result<Vec<Vec<Document>>, DocumentError> {
+    async fn history(&self, log: LogId, keys: &[DocumentKey], from: HistoryFrom) -> Result<History, DocumentError> {
         let limit = if self.follows_the_log() { 2 } else { VERSIONS };
         let read = ReadHistory { target: self.target(), log, keys: keys.to_vec(), from, limit };
         Ok(self.documents.read_models.history(&read).await?)
@@ -222,7 +236,8 @@ impl<'a, P: Projection> Moment<'a, P> {
             let Some(last) = versions.last().filter(|last| full && last.bounds.position < limit) else { return Ok(()) };
             let after = HistoryFrom::After(last.bounds.position);
             let more = self.history(log, std::slice::from_ref(key), after).await?;
-            versions = more.into_iter().next().unwrap_or_default();
+            self.is_kept_after(log, key, more.versions.first().and_then(|all| all.first()), more.kept_from).await?;
+            versions = more.versions.into_iter().next().unwrap_or_default();
             full = versions.len() == VERSIONS;
         }
     }

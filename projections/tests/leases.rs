@@ -95,6 +95,7 @@ async fn what_a_stopped_worker_holds_is_never_written() {
         to: factum::Mark { position: Position::new(1), event: everything(&*store).await[0].id },
         documents: Vec::new(),
         kept: Vec::new(),
+        keep_from: None,
         fields: Vec::new(),
     };
     let late = store.commit(page).await;

@@ -38,7 +38,17 @@ async fn tamper(store: &MemoryStore, projection: &str, documents: Vec<(DocumentK
     let to = Mark { position: at.position, event: at.stands_on.unwrap().1 };
     let (store_id, from, epoch) = (EventStore::id(store), at.position, at.epoch);
     store
-        .commit(Commit { shard, from, epoch, store: store_id, to, documents, kept: Vec::new(), fields: Vec::new() })
+        .commit(Commit {
+            shard,
+            from,
+            epoch,
+            store: store_id,
+            to,
+            documents,
+            kept: Vec::new(),
+            keep_from: None,
+            fields: Vec::new(),
+        })
         .await
         .unwrap();
 }

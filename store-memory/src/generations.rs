@@ -21,11 +21,18 @@ pub(crate) struct Build {
     /// By partition and log; only those that something was committed to.
     shards: BTreeMap<(u32, LogId), ShardState>,
     pub(crate) documents: BTreeMap<DocumentKey, BTreeMap<LogId, DocumentVersions>>,
+    /// Where versions are kept before which others will be forgotten, and of which documents.
+    fading: BTreeMap<(LogId, Position), Vec<DocumentKey>>,
 }
+
+/// How many documents' versions a commit forgets, beside twice as many as it keeps.
+const FORGET: usize = 256;
 
 #[derive(Debug, Default)]
 struct ShardState {
     checkpoint: Checkpoint,
+    /// From where on the past is kept.
+    kept_from: Position,
     failure: Option<Failure>,
 }
 
@@ -50,9 +57,9 @@ impl DocumentVersions {
 
 impl Build {
     pub(crate) fn new(new: &NewGeneration, state: GenerationState, created_at: DateTime<Utc>) -> Self {
-        let (shards, documents) = (BTreeMap::new(), BTreeMap::new());
+        let (shards, documents, fading) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let fields = new.fields.clone();
-        Self { version: new.version, state, created_at, kept_until: None, fields, shards, documents }
+        Self { version: new.version, state, created_at, kept_until: None, fields, shards, documents, fading }
     }
 
     pub(crate) fn info(&self, projection: factum::ProjectionName, generation: Generation) -> GenerationInfo {
@@ -118,14 +125,23 @@ impl Build {
         all[first..].iter().take(limit).map(|version| (*version).clone()).collect()
     }
 
+    /// From where on the past of a log is kept: the greatest that one of its partitions says.
+    pub(crate) fn kept_from(&self, log: LogId) -> Position {
+        let of_log = self.shards.iter().filter(|((_, of), _)| *of == log);
+        of_log.map(|(_, shard)| shard.kept_from).max().unwrap_or(Position::START)
+    }
+
     /// Writes what a commit holds if its shard is where the commit expects it.
     pub(crate) fn commit(&mut self, commit: Commit) -> Result<(), CommitError> {
         self.expect(&commit.shard, Some(commit.from), commit.epoch)?;
         let checkpoint = &mut self.shard(&commit.shard).checkpoint;
         checkpoint.position = commit.to.position;
         checkpoint.stands_on = Some((commit.store, commit.to.event));
-        let log = commit.shard.log;
+        let (log, keeps) = (commit.shard.log, commit.kept.len());
         for (key, document) in commit.kept {
+            if commit.keep_from.is_some() {
+                self.fading.entry((log, document.bounds.position)).or_default().push(key.clone());
+            }
             self.versions(key, log).kept.insert(document.bounds.position, document);
         }
         for (key, document) in commit.documents {
@@ -138,7 +154,32 @@ impl Build {
                 None => values.remove(&field),
             };
         }
+        if let Some(from) = commit.keep_from {
+            let kept_from = &mut self.shard(&commit.shard).kept_from;
+            *kept_from = from.max(*kept_from);
+            let from = *kept_from;
+            self.forget(log, from, FORGET + 2 * keeps);
+        }
         Ok(())
+    }
+
+    /// Forgets the versions before the newest at or before a position, of so many documents.
+    fn forget(&mut self, log: LogId, from: Position, limit: usize) {
+        let mut forgotten = 0;
+        while forgotten < limit
+            && let Some((of, keys)) = self.fading.range_mut((log, Position::START)..=(log, from)).next()
+        {
+            let of = *of;
+            let Some(key) = keys.pop() else {
+                self.fading.remove(&of);
+                continue;
+            };
+            let (_, position) = of;
+            if let Some(versions) = self.documents.get_mut(&key).and_then(|logs| logs.get_mut(&log)) {
+                versions.kept = versions.kept.split_off(&position);
+            }
+            forgotten += 1;
+        }
     }
 
     pub(crate) fn raise_epoch(&mut self, shard: &Shard, expected: Epoch) -> Result<Epoch, CommitError> {

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use factum::{
     Checkpoint, Commit, CommitError, Counted, Document, DocumentKey, DocumentPage, DocumentRead, Epoch, Failure,
-    FindDocuments, Found, FoundPage, Generation, GenerationInfo, GenerationState, Lease, LeaseError, LeaseHolder,
-    LeaseName, ListDocuments, NewGeneration, ProjectionName, ProjectionVersion, RaiseEpochs, ReadHistory,
+    FindDocuments, Found, FoundPage, Generation, GenerationInfo, GenerationState, History, Lease, LeaseError,
+    LeaseHolder, LeaseName, ListDocuments, NewGeneration, ProjectionName, ProjectionVersion, RaiseEpochs, ReadHistory,
     ReadModelError, ReadModelStore, ReadTarget, Shard, Switch, SwitchError, TakeLease, Tenant, kept_until,
 };
 
@@ -292,10 +292,11 @@ impl ReadModelStore for MemoryStore {
         self.lock(&self.read_models)?.next_tenant(target, after)
     }
 
-    async fn history(&self, read: &ReadHistory) -> Result<Vec<Vec<Document>>, ReadModelError> {
+    async fn history(&self, read: &ReadHistory) -> Result<History, ReadModelError> {
         let models = self.lock(&self.read_models)?;
         let (_, build) = models.target(&read.target)?;
-        Ok(read.keys.iter().map(|key| build.history(key, read.log, &read.from, read.limit)).collect())
+        let versions = read.keys.iter().map(|key| build.history(key, read.log, &read.from, read.limit)).collect();
+        Ok(History { kept_from: build.kept_from(read.log), versions })
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, ReadModelError> {

@@ -36,10 +36,11 @@ const MIGRATIONS: &[Migration] = migrations! {
     6 "0006_leases",
     7 "0007_generations",
     8 "0008_fields",
+    9 "0009_retention",
 };
 
 /// The newest migration that this release knows, and needs.
-pub(crate) const KNOWN: i32 = 8;
+pub(crate) const KNOWN: i32 = 9;
 
 /// What a store says of itself.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use factum::{
     Checkpoint, Commit, CommitError, Counted, Document, DocumentKey, DocumentPage, Epoch, Failure, Fault,
-    FindDocuments, Finding, Found, FoundPage, Generation, GenerationInfo, GenerationState, Lease, LeaseError,
+    FindDocuments, Finding, Found, FoundPage, Generation, GenerationInfo, GenerationState, History, Lease, LeaseError,
     LeaseHolder, ListDocuments, NewGeneration, ProjectionName, ReadHistory, ReadModelError, ReadModelStore, ReadTarget,
     Shard, Switch, SwitchError, TakeLease, Tenant,
 };
@@ -143,7 +143,7 @@ impl ReadModelStore for PostgresStore {
         self.diagnose_read_models().await
     }
 
-    async fn history(&self, history: &ReadHistory) -> Result<Vec<Vec<Document>>, ReadModelError> {
+    async fn history(&self, history: &ReadHistory) -> Result<History, ReadModelError> {
         read::history(&self.db, history).await
     }
 

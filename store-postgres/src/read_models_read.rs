@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use factum::{
     At, Checkpoint, Document, DocumentKey, DocumentPage, Epoch, EventId, Failure, Found, Generation, GenerationInfo,
-    GenerationState, HistoryFrom, ListDocuments, NewGeneration, Position, ProjectionName, ProjectionVersion,
+    GenerationState, History, HistoryFrom, ListDocuments, NewGeneration, Position, ProjectionName, ProjectionVersion,
     ReadHistory, ReadModelError, ReadTarget, Shard, StoreId, Tenant,
 };
 use sqlx::Row as _;
@@ -250,7 +250,7 @@ fn in_range(time: chrono::DateTime<chrono::Utc>) -> chrono::DateTime<chrono::Utc
     time.max(chrono::DateTime::from_timestamp(EARLIEST, 0).unwrap_or_default())
 }
 
-pub(crate) async fn history(db: &Db, read: &ReadHistory) -> Answer<Vec<Vec<Document>>> {
+pub(crate) async fn history(db: &Db, read: &ReadHistory) -> Answer<History> {
     let (tenants, names) = key_columns(&read.keys);
     let (projection, generation, version) = target_columns(&read.target);
     let (base, limit) = (Base::of(read), read.limit.min(MOST));
@@ -270,9 +270,9 @@ pub(crate) async fn history(db: &Db, read: &ReadHistory) -> Answer<Vec<Vec<Docum
             .bind(column(limit as u64 + 1))
     };
     let rows = rows(db, read.target.projection(), query).await?;
-    if rows.is_empty() {
-        return Err(missing(&read.target));
-    }
+    let first = rows.first().ok_or_else(|| missing(&read.target))?;
+    let failed = |failed: Failed| failed.of(read.target.projection());
+    let kept_from = Position::new(row::count(first, 10).map_err(failed)?);
     let mut all: Vec<Versions> = read.keys.iter().map(|_| Versions::default()).collect();
     let mut fill = |row: &PgRow| -> Result<(), Failed> {
         let Some(place) = row::place(row, 7, read.keys.len())? else { return Ok(()) };
@@ -286,8 +286,8 @@ pub(crate) async fn history(db: &Db, read: &ReadHistory) -> Answer<Vec<Vec<Docum
         }
         Ok(())
     };
-    rows.iter().try_for_each(&mut fill).map_err(|failed| failed.of(read.target.projection()))?;
-    Ok(all.into_iter().map(|versions| versions.from(&read.from, limit)).collect())
+    rows.iter().try_for_each(&mut fill).map_err(failed)?;
+    Ok(History { kept_from, versions: all.into_iter().map(|versions| versions.from(&read.from, limit)).collect() })
 }
 
 /// What was found of one document.

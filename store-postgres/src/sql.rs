@@ -134,6 +134,7 @@ statements! {
     bound_silence,
     change_shard,
     checkpoint,
+    commit_fading,
     commit_fields,
     commit_page,
     copied_tags,

@@ -55,6 +55,7 @@ fn step(shard: &Shard, from: u64, to: u64, keys: &[&str]) -> Commit {
         to: Mark { position: Position::new(to), event: EventId::generate() },
         documents: keys.iter().map(written).collect(),
         kept: Vec::new(),
+        keep_from: None,
         fields: Vec::new(),
     }
 }

@@ -30,6 +30,7 @@ mod backup;
 mod condition;
 mod diagnose;
 mod error;
+mod fading;
 mod find;
 mod gate;
 mod inside;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use factum::{
     Checkpoint, Commit, CommitError, Counted, Document, DocumentKey, DocumentPage, Epoch, Failure, Fault,
-    FindDocuments, Finding, Found, FoundPage, Generation, GenerationInfo, GenerationState, Lease, LeaseError,
+    FindDocuments, Finding, Found, FoundPage, Generation, GenerationInfo, GenerationState, History, Lease, LeaseError,
     LeaseHolder, ListDocuments, NewGeneration, ProjectionName, ReadHistory, ReadModelError, ReadModelStore, Shard,
     Switch, SwitchError, TakeLease, Tenant,
 };
@@ -145,7 +145,7 @@ impl ReadModelStore for SqliteStore {
         self.look().await
     }
 
-    async fn history(&self, history: &ReadHistory) -> Result<Vec<Vec<Document>>, ReadModelError> {
+    async fn history(&self, history: &ReadHistory) -> Result<History, ReadModelError> {
         let history = history.clone();
         self.readers.read(move |conn| read::history(conn, &history)).await
     }

@@ -4,14 +4,16 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use factum::{
     At, Bounds, Checkpoint, Cursor, Document, DocumentKey, DocumentPage, DocumentRead, Epoch, EventId, Field, Found,
-    Generation, GenerationInfo, GenerationState, HistoryFrom, ListDocuments, LogId, NewGeneration, Position, Positions,
-    ProjectionName, ProjectionVersion, ReadHistory, ReadModelError, ReadTarget, Shard, StoreId, Tenant, Version,
+    Generation, GenerationInfo, GenerationState, History, HistoryFrom, ListDocuments, LogId, NewGeneration, Position,
+    Positions, ProjectionName, ProjectionVersion, ReadHistory, ReadModelError, ReadTarget, Shard, StoreId, Tenant,
+    Version,
 };
 use rusqlite::types::Type;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use crate::append::{at, tenant_column};
+use crate::fading;
 use crate::job::Failed;
 use crate::readers::Moment;
 
@@ -310,10 +312,12 @@ pub(crate) fn next_tenant(conn: &Connection, target: &ReadTarget, after: &Tenant
     found.map(|tenant| Tenant::new(tenant).map_err(|error| Failed::Answer(error.into()))).transpose()
 }
 
-pub(crate) fn history(conn: &Connection, read: &ReadHistory) -> Answer<Vec<Vec<Document>>> {
+pub(crate) fn history(conn: &Connection, read: &ReadHistory) -> Answer<History> {
     let moment = Moment::of(conn)?;
     let (generation, _) = resolve(&moment, &read.target)?;
-    read.keys.iter().map(|key| versions(&moment, generation, read, key)).collect()
+    let kept_from = fading::kept_from(&moment, generation, read.log)?;
+    let versions = read.keys.iter().map(|key| versions(&moment, generation, read, key)).collect::<Answer<_>>()?;
+    Ok(History { kept_from, versions })
 }
 
 /// The versions of one document, kept and current, from where they are of interest.

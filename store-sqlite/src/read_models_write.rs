@@ -11,6 +11,7 @@ use factum::{
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::append::{Text, column, not_json, tenant_column};
+use crate::fading;
 use crate::inside::Inside;
 use crate::job::Failed;
 use crate::kept::{Packed, pack};
@@ -78,7 +79,11 @@ pub(crate) fn commit(inside: &mut Inside<'_>, prepared: &Prepared) -> Result<(),
     put_documents(inside.conn, generation.id, shard.log, &commit.documents)?;
     keep(inside.conn, generation.id, shard.log, kept)?;
     put_fields(inside.conn, generation.id, shard.log, &commit.fields)?;
-    Ok(move_checkpoint(inside.conn, generation.id, shard, commit.to, commit.store, commit.epoch)?)
+    move_checkpoint(inside.conn, generation.id, shard, commit.to, commit.store, commit.epoch)?;
+    if let Some(from) = commit.keep_from {
+        fading::forget(inside.conn, generation.id, shard, from, kept)?;
+    }
+    Ok(())
 }
 
 pub(crate) fn move_checkpoint(
@@ -321,6 +326,7 @@ pub(crate) fn sweep(conn: &Connection) -> rusqlite::Result<bool> {
     let mut deleted = 0;
     let tables = [
         include_str!("sql/sweep_kept.sql"),
+        include_str!("sql/sweep_fading.sql"),
         include_str!("sql/sweep_fields.sql"),
         include_str!("sql/sweep_documents.sql"),
     ];

@@ -33,6 +33,7 @@ fn commit(of: &GenerationInfo, from: u64, to: u64) -> Commit {
         to: Mark { position: Position::new(to), event: EventId::generate() },
         documents: Vec::new(),
         kept: Vec::new(),
+        keep_from: None,
         fields: Vec::new(),
     }
 }
@@ -123,7 +124,7 @@ async fn a_history_begins_at_its_base_however_the_versions_were_committed() {
     store.commit(last).await.unwrap();
     let history = async |from: HistoryFrom, limit: usize| {
         let read = ReadHistory { target: live(), log: LogId::FIRST, keys: vec![key("a")], from, limit };
-        let found = store.history(&read).await.unwrap().remove(0);
+        let found = store.history(&read).await.unwrap().versions.remove(0);
         found.iter().map(|version| version.bounds.position.get()).collect::<Vec<_>>()
     };
     let at = |position| HistoryFrom::Base(At::from(Position::new(position)));

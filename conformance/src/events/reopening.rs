@@ -97,6 +97,7 @@ pub(crate) async fn read_models_survive(fixture: &Fixture) {
         to: Mark { position: event.position, event: event.id },
         documents: vec![(key.clone(), document.clone())],
         kept: vec![(key.clone(), document.clone())],
+        keep_from: None,
         fields: Vec::new(),
     };
     models.commit(commit).await.must("committing");

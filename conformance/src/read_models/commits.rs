@@ -46,7 +46,7 @@ pub(crate) async fn another_checkpoint_is_stale(fixture: &Fixture) {
         assert_eq!(store.checkpoint(&shard).await.must("a checkpoint"), before, "a stale commit moved the checkpoint");
     }
     let all = past(v1(), "1", factum::HistoryFrom::After(Position::START));
-    assert_eq!(store.history(&all).await.must("a history")[0].len(), 1, "a stale commit kept a version");
+    assert_eq!(store.history(&all).await.must("a history").versions[0].len(), 1, "a stale commit kept a version");
 }
 
 /// Applying the same page twice is what a worker does that was killed after its commit.

@@ -24,7 +24,7 @@ async fn kept(store: &Store, shard: &Shard) {
 }
 
 async fn history(store: &Store, read: &ReadHistory) -> Vec<u64> {
-    let mut answer = store.history(read).await.must("a history");
+    let mut answer = store.history(read).await.must("a history").versions;
     assert_eq!(answer.len(), read.keys.len(), "a history answers for other keys than were asked");
     answer.remove(0).iter().map(|document| document.bounds.position.get()).collect()
 }
@@ -33,7 +33,7 @@ pub(crate) async fn kept_versions_come_before_the_current_one(fixture: &Fixture)
     let Some((store, live)) = live(fixture).await else { return };
     kept(&store, &shard(live)).await;
     let all = past(v1(), "1", HistoryFrom::After(Position::START));
-    let found = store.history(&all).await.must("a history").remove(0);
+    let found = store.history(&all).await.must("a history").versions.remove(0);
     let wanted: Vec<Document> = [(10, Some("\"10\"")), (20, None), (30, Some("\"30\"")), (35, Some("\"now\""))]
         .map(|(at, body)| document(at, body))
         .to_vec();
@@ -115,7 +115,7 @@ pub(crate) async fn histories_are_in_the_order_of_the_keys(fixture: &Fixture) {
     let acme = key_of(crate::kit::tenant("acme"), "1");
     let keys = vec![key("2"), key("missing"), acme, key("1")];
     let read = ReadHistory { keys, ..past(v1(), "1", HistoryFrom::After(Position::START)) };
-    let found = store.history(&read).await.must("a history");
+    let found = store.history(&read).await.must("a history").versions;
     let counts: Vec<_> = found.iter().map(Vec::len).collect();
     assert_eq!(counts, [1, 0, 1, 4], "a history answers for each key, in the order in which they were asked");
     assert_eq!(found[0][0].bounds.version, Version::new(40).must("a version"));
@@ -145,7 +145,8 @@ pub(crate) async fn a_version_kept_again_is_replaced(fixture: &Fixture) {
     };
     store.commit(keep(0, 60, "\"first\"")).await.must("keeping a version");
     store.commit(keep(60, 61, "\"second\"")).await.must("keeping it again");
-    let found = store.history(&past(v1(), "1", HistoryFrom::After(Position::START))).await.must("a history").remove(0);
+    let found =
+        store.history(&past(v1(), "1", HistoryFrom::After(Position::START))).await.must("a history").versions.remove(0);
     let wanted = [document(10, Some("\"second\"")), document(50, Some("\"now\""))];
     assert_eq!(found, wanted, "a version that was kept twice");
 }

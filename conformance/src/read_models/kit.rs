@@ -93,6 +93,7 @@ pub(crate) fn step(shard: &Shard, from: u64, to: u64) -> Commit {
         to: mark(to),
         documents: Vec::new(),
         kept: Vec::new(),
+        keep_from: None,
         fields: Vec::new(),
     }
 }

@@ -69,6 +69,8 @@ impl Broken {
             How::CommitsNoDocuments => commit.documents.clear(),
             How::CutsLargeCommits => commit.documents.truncate(1_000),
             How::KeepsNothing => commit.kept.clear(),
+            How::ForgetsNothing => commit.keep_from = None,
+            How::ForgetsTheBase => commit.keep_from = commit.keep_from.map(|from| Position::new(from.get() + 15)),
             How::KeepsFirstValues if now != Checkpoint::default() => commit.fields.clear(),
             How::KeepsTheFirst => {
                 let mut kept = Vec::new();
@@ -94,7 +96,13 @@ impl Broken {
         let from = HistoryFrom::After(Position::START);
         let read = ReadHistory { target, log: shard.log, keys: vec![key.clone()], from, limit: 100 };
         let history = self.inner.history(&read).await.unwrap();
-        history[0].iter().any(|document| document.bounds.position == at)
+        history.versions[0].iter().any(|document| document.bounds.position == at)
+    }
+
+    pub(crate) async fn retention_of_the_live_one(&self, read: &ReadHistory) -> Position {
+        let target = ReadTarget::Live(read.target.projection().clone(), ProjectionVersion(1));
+        let of = ReadHistory { target, log: LogId::FIRST, ..read.clone() };
+        self.inner.history(&of).await.unwrap().kept_from
     }
 
     pub(crate) async fn switch_anyway(&self, switch: &Switch, error: SwitchError) -> Result<(), SwitchError> {

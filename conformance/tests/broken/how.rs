@@ -269,4 +269,8 @@ ways! {
     HistoryIgnoresLimits,
     HistorySortsAnswers,
     KeepsTheFirst,
+    ForgetsNothing,
+    ForgetsSilently,
+    ForgetsTheBase,
+    SharesRetention,
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use factum::{
     Checkpoint, Commit, CommitError, Counted, Document, DocumentKey, DocumentPage, Epoch, Failure, FindDocuments,
-    Found, FoundPage, Generation, GenerationInfo, GenerationState, HistoryFrom, Lease, LeaseError, LeaseHolder,
-    ListDocuments, LogId, NewGeneration, Position, ProjectionName, ProjectionVersion, ReadHistory, ReadModelError,
-    ReadModelStore, ReadTarget, Shard, Switch, SwitchError, TakeLease, Tenant,
+    Found, FoundPage, Generation, GenerationInfo, GenerationState, History, HistoryFrom, Lease, LeaseError,
+    LeaseHolder, ListDocuments, LogId, NewGeneration, Position, ProjectionName, ProjectionVersion, ReadHistory,
+    ReadModelError, ReadModelStore, ReadTarget, Shard, Switch, SwitchError, TakeLease, Tenant,
 };
 
 use crate::how::How;
@@ -219,7 +219,7 @@ impl ReadModelStore for Broken {
                 let from = HistoryFrom::After(Position::START);
                 let (target, keys) = (target.clone(), vec![key.clone()]);
                 let read = ReadHistory { target, log: LogId::FIRST, keys, from, limit: 100 };
-                let last = self.inner.history(&read).await?.remove(0).pop();
+                let last = self.inner.history(&read).await?.versions.remove(0).pop();
                 documents.extend(last.filter(|last| last.body.is_none()));
             }
         }
@@ -285,7 +285,7 @@ impl ReadModelStore for Broken {
         Ok(found)
     }
 
-    async fn history(&self, read: &ReadHistory) -> Result<Vec<Vec<Document>>, ReadModelError> {
+    async fn history(&self, read: &ReadHistory) -> Result<History, ReadModelError> {
         let mut read = read.clone();
         read.target = self.target(&read.target).await;
         read.keys.iter_mut().for_each(|key| *key = self.document_key(key));
@@ -306,13 +306,17 @@ impl ReadModelStore for Broken {
         }
         let answer = self.inner.history(&read).await;
         if self.is_empty_instead(&answer) {
-            return Ok(vec![Vec::new(); read.keys.len()]);
+            return Ok(History { versions: vec![Vec::new(); read.keys.len()], ..History::default() });
         }
-        let mut histories = answer?;
-        if self.how == How::HistoryWithoutCurrent {
-            histories.iter_mut().for_each(|versions| drop(versions.pop()));
+        let mut history = answer?;
+        match self.how {
+            How::HistoryWithoutCurrent => history.versions.iter_mut().for_each(|versions| drop(versions.pop())),
+            How::ForgetsSilently => history.kept_from = Position::START,
+            How::ForgetsTheBase => history.kept_from = Position::new(history.kept_from.get().saturating_sub(15)),
+            How::SharesRetention => history.kept_from = self.retention_of_the_live_one(&read).await,
+            _ => {}
         }
-        Ok(histories)
+        Ok(history)
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, ReadModelError> {

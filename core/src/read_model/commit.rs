@@ -66,6 +66,9 @@ pub struct Commit {
     pub documents: Vec<(DocumentKey, Document)>,
     /// Versions of documents to be kept for time travel.
     pub kept: Vec<(DocumentKey, Document)>,
+    /// From where on the past is kept: kept versions that only older answers need are forgotten. `None`: it is kept for
+    /// ever, and nothing is forgotten. Where an earlier commit said a later position, that holds.
+    pub keep_from: Option<Position>,
     /// What the documents that changed are found and sorted by, each key and field once. What is not among them stays.
     pub fields: Vec<FieldChange>,
 }

@@ -123,6 +123,18 @@ pub enum HistoryFrom {
     After(Position),
 }
 
+/// Versions of documents, and from where on these are all, as of the same moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// The greatest position that a commit named as [`keep_from`](crate::Commit::keep_from) for this log, else the start.
+    ///
+    /// Of a document every version after this position is there, and the newest at or before it. Of those before that one
+    /// some may still be there.
+    pub kept_from: Position,
+    /// For each of the keys, its versions by position.
+    pub versions: Vec<Vec<Document>>,
+}
+
 /// A request for versions of documents, kept and current. Names a log, since a document is folded from one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadHistory {

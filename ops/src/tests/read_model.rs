@@ -58,6 +58,12 @@ async fn a_document_is_shown_as_it_is_and_was() {
     assert_eq!((&then["document"], &then["events_read"]), (&json!(1), &json!(1)));
     assert_eq!(run(&projector, get("lamps", "attic", Some("version:1"), true)).await.json()["document"], 1);
     assert_eq!(run(&projector, get("lamps", "attic", None, false)).await.out, "2\ngeneration 1 at 4\n");
+    let then = run(&projector, get("lamps", "attic", Some("occurred:1993-01-01"), true)).await;
+    assert!(then.result.is_err(), "nothing had happened by then");
+    let then = run(&projector, get("lamps", "attic", Some("occurred:9999-01-01"), false)).await.out;
+    assert_eq!(then, "2\ngeneration 1 at 4, 0 events read\n");
+    let then = run(&projector, get("lamps", "attic", Some("2"), false)).await.out;
+    assert_eq!(then, "1\ngeneration 1 at 4, 1 events read\n");
 
     let told = async |command| {
         let ran = run(&projector, command).await;
@@ -84,6 +90,50 @@ async fn documents_are_listed_a_page_at_a_time_and_as_they_were() {
     assert_eq!(then["documents"], json!([{"key": "cellar", "document": 1}]));
     let text = run(&projector, list(None, 2, None, false)).await.out;
     assert_eq!(text, "attic  2\ncellar  1\n2 documents, generation 1 at 4; more with --after \"cellar\"\n");
+    let text = run(&projector, list(None, 9, Some("2"), false)).await.out;
+    assert_eq!(text, "attic  1\ncellar  1\n2 documents, generation 1 at 4, 1 events read\n");
+    let json = run(&projector, list(None, 9, Some("2"), true)).await.json();
+    assert_eq!(json["events_read"], 1);
+}
+
+/// Lamps whose past is kept for two positions.
+struct Dimming;
+
+impl Projection for Dimming {
+    const NAME: &'static str = "lamps";
+    const KEEP_EVERY: u64 = 1;
+    const KEEP_AFTER: usize = 1;
+    const KEEP_FOR: Option<u64> = Some(2);
+    type Event = LampEvent;
+    type Document = u64;
+
+    fn keys(&self, event: &Recorded<LampEvent>, keys: &mut Keys) {
+        keys.push(event.stream.id());
+    }
+
+    fn apply(&self, _: &str, lit: &mut Option<u64>, _: &Recorded<LampEvent>) {
+        *lit.get_or_insert(0) += 1;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_longer_kept_is_an_error_that_says_what_is() {
+    let store = Arc::new(MemoryStore::new());
+    for _ in 0..6 {
+        let event = encode(&LampEvent::Lit, Metadata::new(), RoundTrip::Checked).unwrap();
+        store.append(Append::to(StreamId::of("lamp", "hall").unwrap(), Condition::Any, vec![event])).await.unwrap();
+    }
+    let projector = Projector::new(store.clone(), store).with(Dimming);
+    projector.catch_up().await.unwrap();
+    let told = async |command| run(&projector, command).await.result.unwrap_err().to_string();
+    let gone = "lamps no longer keeps how things stood at 3: the oldest position that can be had is 4";
+    assert_eq!(told(get("lamps", "hall", Some("3"), true)).await, gone);
+    assert_eq!(told(list(None, 9, Some("3"), false)).await, gone);
+    assert_eq!(told(diff("hall", ["3", "6"], false)).await, gone);
+    let by_version = told(get("lamps", "hall", Some("version:2"), false)).await;
+    assert!(by_version.ends_with("is 4, the oldest such moment version:4"), "{by_version}");
+    assert_eq!(run(&projector, get("lamps", "hall", Some("version:4"), true)).await.json()["document"], 4);
+    assert_eq!(run(&projector, diff("hall", ["4", "6"], true)).await.json()["fields"][0]["from"], 4);
 }
 
 #[tokio::test]
@@ -91,12 +141,12 @@ async fn what_changed_between_two_moments_is_named_by_field() {
     let projector = rooms().await;
     projector.catch_up().await.unwrap();
     let changed = run(&projector, diff("attic", ["1", "4"], true)).await.json();
-    let expected = json!({"key": "attic", "from": "1", "to": "4", "fields": [{"path": "$", "from": 1, "to": 2}]});
-    assert_eq!(changed, expected);
+    let fields = json!([{"path": "$", "from": 1, "to": 2}]);
+    assert_eq!(changed, json!({"key": "attic", "from": "1", "to": "4", "events_read": 1, "fields": fields}));
     assert_eq!(run(&projector, diff("hall", ["2", "3"], true)).await.json()["fields"][0]["from"], Value::Null);
     assert_eq!(run(&projector, diff("attic", ["2", "3"], true)).await.json()["fields"], json!([]));
     let text = run(&projector, diff("attic", ["4", "1"], false)).await.out;
-    assert_eq!(text, "\"attic\" from 4 to 1: 1 field differs\n  $: from 2, to 1\n");
+    assert_eq!(text, "\"attic\" from 4 to 1: 1 field differs, 1 events read\n  $: from 2, to 1\n");
     let nothing = run(&projector, diff("shed", ["1", "4"], true)).await.result.unwrap_err().to_string();
     assert_eq!(nothing, "lamps has no document \"shed\" at 1 and at 4");
 }

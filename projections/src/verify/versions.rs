@@ -69,7 +69,7 @@ impl<P: Projection> Verify<'_, P> {
                     let keys = keys.collect::<Result<Vec<_>, _>>()?;
                     let (from, limit) = (HistoryFrom::After(after), VERSIONS);
                     let read = ReadHistory { target: self.target(), log, keys, from, limit };
-                    let histories = self.documents.read_models.history(&read).await?;
+                    let histories = self.documents.read_models.history(&read).await?.versions;
                     for (entry, versions) in now.into_iter().zip(histories) {
                         let more = versions.len() == VERSIONS;
                         take(entry.0, &versions, log);
@@ -142,7 +142,7 @@ impl<P: Projection> Verify<'_, P> {
         let before = Position::new(position.get().saturating_sub(1));
         let keys = vec![DocumentKey::new(part.tenant.clone(), &slot.key)?];
         let read = ReadHistory { target: self.target(), log, keys, from: HistoryFrom::After(before), limit: 1 };
-        let found = self.documents.read_models.history(&read).await?.into_iter().flatten().next();
+        let found = self.documents.read_models.history(&read).await?.versions.into_iter().flatten().next();
         Ok(found.filter(|version| version.bounds.position == position))
     }
 }

@@ -16,12 +16,14 @@ pub struct Faulty {
     /// How many reads fail from now on; below 0 they hang.
     failing: AtomicI64,
     reads: AtomicU64,
+    /// What is done once, the next time that somebody asks for the logs.
+    meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Faulty {
     pub fn new(inner: Arc<MemoryStore>) -> Self {
         let (failing, reads) = (AtomicI64::new(0), AtomicU64::new(0));
-        Self { id: EventStore::id(&*inner), inner: Mutex::new(inner), failing, reads }
+        Self { id: EventStore::id(&*inner), inner: Mutex::new(inner), failing, reads, meanwhile: Mutex::new(None) }
     }
 
     fn inner(&self) -> Arc<MemoryStore> {
@@ -35,6 +37,11 @@ impl Faulty {
 
     pub fn fail(&self, reads: i64) {
         self.failing.store(reads, Ordering::SeqCst);
+    }
+
+    /// Does something while somebody looks back, between two reads of the read model.
+    pub fn meanwhile(&self, what: impl FnOnce() + Send + 'static) {
+        *self.meanwhile.lock().unwrap() = Some(Box::new(what));
     }
 
     pub fn stall(&self) {
@@ -93,6 +100,10 @@ impl EventStore for Faulty {
     }
 
     fn logs(&self) -> Vec<LogId> {
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(what) = meanwhile {
+            what();
+        }
         self.inner().logs()
     }
 

@@ -39,13 +39,21 @@ pub struct Balance {
     pub positions: Vec<u64>,
 }
 
-/// Per account; an account that was never opened has no balance, and a closed one is deleted.
-pub struct Balances<const KEEP: u64 = 5, const AFTER: usize = 1>;
+/// To keep the past for ever.
+pub const EVER: u64 = u64::MAX;
 
-impl<const KEEP: u64, const AFTER: usize> Projection for Balances<KEEP, AFTER> {
+const fn keep_for(positions: u64) -> Option<u64> {
+    if positions == EVER { None } else { Some(positions) }
+}
+
+/// Per account; an account that was never opened has no balance, and a closed one is deleted.
+pub struct Balances<const KEEP: u64 = 5, const AFTER: usize = 1, const FOR: u64 = EVER>;
+
+impl<const KEEP: u64, const AFTER: usize, const FOR: u64> Projection for Balances<KEEP, AFTER, FOR> {
     const NAME: &'static str = "balances";
     const KEEP_EVERY: u64 = KEEP;
     const KEEP_AFTER: usize = AFTER;
+    const KEEP_FOR: Option<u64> = keep_for(FOR);
     type Event = AccountEvent;
     type Document = Balance;
 
@@ -69,12 +77,13 @@ impl<const KEEP: u64, const AFTER: usize> Projection for Balances<KEEP, AFTER> {
 }
 
 /// Per month and over all: an event changes two documents, and a document has events of many streams.
-pub struct Turnover<const KEEP: u64 = 5, const AFTER: usize = 1>;
+pub struct Turnover<const KEEP: u64 = 5, const AFTER: usize = 1, const FOR: u64 = EVER>;
 
-impl<const KEEP: u64, const AFTER: usize> Projection for Turnover<KEEP, AFTER> {
+impl<const KEEP: u64, const AFTER: usize, const FOR: u64> Projection for Turnover<KEEP, AFTER, FOR> {
     const NAME: &'static str = "turnover";
     const KEEP_EVERY: u64 = KEEP;
     const KEEP_AFTER: usize = AFTER;
+    const KEEP_FOR: Option<u64> = keep_for(FOR);
     type Event = AccountEvent;
     type Document = Balance;
 
@@ -229,7 +238,7 @@ pub async fn dump(store: &MemoryStore, projection: &str, generation: Generation,
     for log in store.logs() {
         let from = HistoryFrom::After(Position::START);
         let read = ReadHistory { target: target.clone(), log, keys: keys.clone(), from, limit };
-        for (key, versions) in keys.iter().zip(ReadModelStore::history(store, &read).await.unwrap()) {
+        for (key, versions) in keys.iter().zip(ReadModelStore::history(store, &read).await.unwrap().versions) {
             all.insert((key.key().to_owned(), log.get()), versions);
         }
     }

@@ -1,10 +1,13 @@
--- For each of these keys the current document, and the rows of kept versions from the one that holds the base; one row
+-- From where on the past is kept, and for each of these keys the current document, and the rows of kept versions from the one that holds the base; one row
 -- without a place where there are none, and no row where there is no such generation.
 -- $1 projection, $2 generation or NULL, $3 version or NULL, $4 tenants, $5 keys, $6 log, $7 whether the current one may be
 -- the base, $8 the position up to which the base lies, $9 its version or NULL, $10 the time of its recording or NULL, $11 of
 -- its happening or NULL, $12 how many versions at most
-SELECT v.log, v.position, v.version, v.recorded_at, v.occurred_at, v.positions, v.body, v.n, v.committed, v.versions
+SELECT v.log, v.position, v.version, v.recorded_at, v.occurred_at, v.positions, v.body, v.n, v.committed, v.versions, p.kept_from
 FROM factum.find_generation($1, $2, $3) g
+CROSS JOIN LATERAL (
+  SELECT coalesce(max(c.kept_from), 0) AS kept_from FROM factum.checkpoints c WHERE c.generation = g.id AND c.log = $6
+) AS p
 LEFT JOIN LATERAL (
   WITH asked AS MATERIALIZED (
     SELECT a.n, a.tenant, a.key, d.log, d.position, d.version, d.recorded_at, d.occurred_at, d.positions, d.body

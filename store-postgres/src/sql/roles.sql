@@ -24,15 +24,15 @@ GRANT EXECUTE ON FUNCTION
 
 -- Read models are read by readers, and by projectors, who write them. A dropped generation stays as a row.
 GRANT SELECT ON factum.generations, factum.checkpoints, factum.documents, factum.document_fields, factum.kept,
-  factum.projected_tables, factum.leases
+  factum.fading, factum.projected_tables, factum.leases
   TO :projector, :reader;
 GRANT EXECUTE ON FUNCTION
   factum.find_generation, factum.aside, factum.meets, factum.value_of, factum.walk_fields, factum.count_fields
   TO :projector, :reader;
 GRANT INSERT, UPDATE ON factum.generations TO :projector;
 GRANT INSERT, UPDATE, DELETE ON factum.checkpoints, factum.documents, factum.document_fields, factum.leases TO :projector;
-GRANT INSERT, DELETE ON factum.kept, factum.projected_tables TO :projector;
+GRANT INSERT, DELETE ON factum.kept, factum.fading, factum.projected_tables TO :projector;
 GRANT EXECUTE ON FUNCTION
-  factum.commit_page, factum.commit_fields, factum.hold_shard, factum.change_shard, factum.hold_tables, factum.bound_tables,
+  factum.commit_page, factum.commit_fields, factum.commit_fading, factum.forget_versions, factum.hold_shard, factum.change_shard, factum.hold_tables, factum.bound_tables,
   factum.exchange_tables, factum.set_tables_aside, factum.grant_alike, factum.drop_tables, factum.take_lease
   TO :projector;

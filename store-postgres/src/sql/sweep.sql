@@ -14,8 +14,12 @@ WITH g AS MATERIALIZED (
   DELETE FROM factum.document_fields WHERE ctid = ANY (ARRAY(
     SELECT v.ctid FROM factum.document_fields v WHERE v.generation = (SELECT id FROM g) LIMIT $1
   )) RETURNING 1
+), q AS (
+  DELETE FROM factum.fading WHERE ctid = ANY (ARRAY(
+    SELECT v.ctid FROM factum.fading v WHERE v.generation = (SELECT id FROM g) LIMIT $1
+  )) RETURNING 1
 ), n AS (
-  SELECT (SELECT count(*) FROM k) + (SELECT count(*) FROM d) + (SELECT count(*) FROM f) AS deleted
+  SELECT (SELECT count(*) FROM k) + (SELECT count(*) FROM d) + (SELECT count(*) FROM f) + (SELECT count(*) FROM q) AS deleted
 ), done AS (
   UPDATE factum.generations SET state = 'dropped' WHERE id = (SELECT id FROM g) AND (SELECT deleted FROM n) = 0
 )

@@ -96,6 +96,8 @@ CREATE TABLE checkpoints (
   store_id BLOB,
   event_id BLOB,
   epoch INTEGER NOT NULL,
+  -- From where on the past is kept; 0 where all of it is.
+  kept_from INTEGER NOT NULL DEFAULT 0,
   -- Why it stands still, JSON; NULL where it does not.
   failure TEXT,
   PRIMARY KEY (generation, log, part)
@@ -146,6 +148,17 @@ CREATE TABLE kept (
 ) STRICT;
 
 CREATE INDEX kept_by_key ON kept (generation, tenant, key, log, first);
+
+-- Rows of kept versions whose like is forgotten one day: once the past is kept from `first` on, or from later, what was kept
+-- of the document before this row is needed by nobody. Only where a projection does not keep the past for ever.
+CREATE TABLE fading (
+  generation INTEGER NOT NULL,
+  log INTEGER NOT NULL,
+  first INTEGER NOT NULL,
+  tenant TEXT NOT NULL,
+  key TEXT NOT NULL,
+  PRIMARY KEY (generation, log, first, tenant, key)
+) STRICT, WITHOUT ROWID;
 
 -- Who keeps which read model current. What nobody has is not here.
 CREATE TABLE leases (

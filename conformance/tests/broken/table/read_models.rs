@@ -176,7 +176,7 @@ pub(crate) const READ_MODELS: Table = &[
         How::FindsByOneCondition,
         &[
             "finding::documents_are_found_by_their_fields",
-            "finding::any_query_finds_what_a_look_at_every_document_does",
+            "finding_model::any_query_finds_what_a_look_at_every_document_does",
         ],
     ),
     (How::FindsForwardOnly, &["finding::what_is_found_is_sorted_alike_everywhere"]),
@@ -203,5 +203,24 @@ pub(crate) const READ_MODELS: Table = &[
     (How::HistoryIncludesAfter, &["history::a_history_goes_on_after_a_position"]),
     (How::HistoryIgnoresLimits, &["history::a_history_goes_on_after_a_position"]),
     (How::HistorySortsAnswers, &["history::histories_are_in_the_order_of_the_keys"]),
+    (
+        How::ForgetsNothing,
+        &[
+            "retention::what_nobody_needs_is_forgotten_and_the_rest_stays",
+            "retention::however_it_was_committed_what_is_needed_stays",
+            "retention::what_is_kept_late_is_forgotten_in_its_turn",
+            "retention::much_is_forgotten_by_and_by",
+            "retention::a_past_belongs_to_its_log_and_generation",
+        ],
+    ),
+    (
+        How::ForgetsSilently,
+        &[
+            "retention::what_nobody_needs_is_forgotten_and_the_rest_stays",
+            "retention::what_was_forgotten_stays_so_and_a_stale_commit_forgets_nothing",
+        ],
+    ),
+    (How::ForgetsTheBase, &["retention::what_nobody_needs_is_forgotten_and_the_rest_stays"]),
+    (How::SharesRetention, &["retention::a_past_belongs_to_its_log_and_generation"]),
     (How::KeepsTheFirst, &["history::a_version_kept_again_is_replaced"]),
 ];
