@@ -10,3 +10,4 @@ pub(crate) mod kit;
 pub(crate) mod leases;
 pub(crate) mod retention;
 pub(crate) mod retired;
+pub(crate) mod values;

@@ -177,6 +177,9 @@ macro_rules! __every_check {
             read_models::finding_model {
                 any_query_finds_what_a_look_at_every_document_does,
             }
+            read_models::values {
+                what_is_kept_of_documents_is_told_by_key_and_log,
+            }
             read_models::generations {
                 opening_makes_a_live_generation_once,
                 racing_to_open_or_build_makes_one,
@@ -226,6 +229,7 @@ macro_rules! __every_check {
             }
             read_models::leases {
                 what_nobody_has_is_taken_and_listed,
+                a_holder_that_says_something_else_has_it_since_it_took_it,
                 of_racing_takers_one_wins,
                 a_lease_is_taken_over_as_it_was_seen_only,
                 renewing_raises_the_counters_of_one_holder,

@@ -40,6 +40,10 @@ pub struct Batch {
 /// Document projections implement it over a [`ReadModelStore`](crate::ReadModelStore). Whoever projects into something
 /// else implements it by hand: with a transaction it is exactly-once; without one at least once, and the epoch is the
 /// fencing token to send along.
+///
+/// A projector drives it under a lease, which another process takes over when its holder has stood still for too long. The
+/// holder may come back with a page in its hands: [`take_over`](Projected::take_over) is where an implementation raises
+/// the epoch, so that this page is refused.
 #[async_trait]
 pub trait Projected: Send + Sync + fmt::Debug {
     /// What the projection is called.
@@ -56,6 +60,29 @@ pub trait Projected: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`ProjectedError`].
     async fn checkpoint(&self, log: LogId) -> Result<Checkpoint, ProjectedError>;
+
+    /// Raises the epoch of a log, and says how far it is then, to a projector that has just taken the lease and drives it
+    /// from now on: whoever drove it before cannot [`apply`](Projected::apply) what it still holds.
+    ///
+    /// As provided it raises nothing. Then the position alone tells a page of a former holder from one of the new: one that
+    /// begins where the checkpoint still stands is applied, late, and once. An implementation that cannot compare and
+    /// set its checkpoint in the transaction of the page (one that is at least once) then has no fence at all: two holders
+    /// may write at the same time. Implement it wherever an epoch can be kept.
+    ///
+    /// It is not called where the lease is taken in the [store that keeps the checkpoints](Projected::store_id): there the
+    /// epochs rise with the lease.
+    ///
+    /// # Errors
+    /// [`ProjectedError`]. The epoch may have risen, which does no harm.
+    async fn take_over(&self, log: LogId) -> Result<Checkpoint, ProjectedError> {
+        self.checkpoint(log).await
+    }
+
+    /// Which store keeps its checkpoints, in generations that [`take_lease`](crate::ReadModelStore::take_lease) raises the
+    /// epochs of; `None` where it is kept elsewhere.
+    fn store_id(&self) -> Option<StoreId> {
+        None
+    }
 
     /// Applies a page and moves the checkpoint, both or neither, unless the checkpoint is not at `batch.from`.
     ///

@@ -22,7 +22,7 @@ pub use document::{
     Document, DocumentKey, DocumentPage, DocumentRead, Found, History, HistoryFrom, ListDocuments, ReadHistory,
     ReadTarget,
 };
-pub use field::{Field, FieldChange, FieldKind, FieldValue, MAX_FIELD_TEXT};
+pub use field::{DocumentFields, Field, FieldChange, FieldKind, FieldValue, MAX_FIELD_TEXT};
 pub use find::{Counted, FieldCondition, FieldRange, FindDocuments, FindPlan, FoundAt, FoundDocument, FoundPage};
 pub use generation::{
     Generation, GenerationInfo, GenerationState, NewGeneration, ProjectionName, ProjectionVersion, ReadModelError,
@@ -33,6 +33,7 @@ pub use positions::Positions;
 
 use crate::fault::Fault;
 use crate::finding::Finding;
+use crate::store::StoreId;
 use crate::stream::Tenant;
 
 /// Keeps read models.
@@ -193,6 +194,17 @@ pub trait ReadModelStore: Send + Sync + 'static {
     /// As for [`find`](ReadModelStore::find).
     async fn count(&self, find: &FindDocuments) -> Result<Counted, ReadModelError>;
 
+    /// What the current documents with these keys are found and sorted by, as it is kept: for each key that was asked for,
+    /// by log. It is read to be compared with what the documents say; deleted documents are not among them.
+    ///
+    /// # Errors
+    /// As for [`get`](ReadModelStore::get).
+    async fn field_values(
+        &self,
+        target: &ReadTarget,
+        keys: &[DocumentKey],
+    ) -> Result<Vec<Vec<DocumentFields>>, ReadModelError>;
+
     /// The tenant after this one that has documents in a generation, deleted ones too; `None` after the last. The default
     /// tenant comes before all others, and these by name: who begins with it misses none.
     ///
@@ -235,6 +247,14 @@ pub trait ReadModelStore: Send + Sync + 'static {
     /// # Errors
     /// [`ReadModelError`].
     async fn release_lease(&self, lease: &Lease) -> Result<bool, ReadModelError>;
+
+    /// Which store this is, where it has an id that is kept with its data: the same as its
+    /// [`EventStore::id`](crate::EventStore::id) if it keeps events too. Something projected whose checkpoints lie
+    /// [in the same one](crate::Projected::store_id) has its epochs raised by
+    /// [`take_lease`](ReadModelStore::take_lease).
+    fn store_id(&self) -> Option<StoreId> {
+        None
+    }
 
     /// What this store finds when it looks at itself: who holds up its read models, what it may not do, what will go
     /// wrong soon. As [`EventStore::diagnose`](crate::EventStore::diagnose); what both find is told once.

@@ -78,6 +78,13 @@ fn line(status: &ProjectionStatus, width: usize, out: &mut (dyn Write + Send)) -
         let since = failure.since.format("%Y-%m-%d %H:%M:%S UTC");
         writeln!(out, "{:<width$}  since {since}; after a fix: resume {}", "", status.name)?;
     }
+    if let Some(kept) = &status.other_fields {
+        writeln!(
+            out,
+            "{:<width$}  keeps other fields than its code declares: {kept}; raise VERSION or replay {}",
+            "", status.name
+        )?;
+    }
     if let Some(building) = &status.building {
         let failed = building.failure.as_ref().map_or_else(String::new, |failure| format!(", which {failure}"));
         let by = building.owner.as_ref().map_or_else(String::new, |owner| format!(", by {}", owner.holder));

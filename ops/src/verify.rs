@@ -105,6 +105,12 @@ fn sum_up(report: &VerifyReport, args: &VerifyArgs, out: &mut (dyn Write + Send)
         return Ok(out.flush()?);
     }
     let VerifyReport { projection, generation, documents, differences, events, seconds, checkpoint, .. } = report;
+    let passed = match report.fields_passed {
+        0 => String::new(),
+        passed => {
+            format!("; what {passed} of them are found by was not compared, since they changed as they were read")
+        }
+    };
     let found = match (documents, differences) {
         (0, _) => "there are none, and history makes none".to_owned(),
         (_, 0) => "all are what history makes of them".to_owned(),
@@ -113,8 +119,8 @@ fn sum_up(report: &VerifyReport, args: &VerifyArgs, out: &mut (dyn Write + Send)
     };
     writeln!(
         out,
-        "{projection}: generation {generation} at {checkpoint}, {documents} documents compared, {found}; {events} events \
-         in {seconds:.2} s"
+        "{projection}: generation {generation} at {checkpoint}, {documents} documents compared, {found}{passed}; {events} \
+         events in {seconds:.2} s"
     )?;
     Ok(out.flush()?)
 }

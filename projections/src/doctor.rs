@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::drive::Driven;
 use crate::error::ProjectorError;
+use crate::failing::Failing;
 use crate::projector::Projector;
 use crate::status::{Owner, ProjectionState, ProjectionStatus};
 
@@ -114,7 +115,8 @@ impl Projector {
             ProjectionState::New => None,
             ProjectionState::Live => lagging(first, now, watched),
         };
-        state.into_iter().chain(building(first, now, watched)).collect()
+        let fields = driven.documents.as_ref().and_then(|documents| other_fields(now, documents.fields()));
+        state.into_iter().chain(fields).chain(building(first, now, watched)).collect()
     }
 
     async fn needs_newer_code(&self, driven: &Driven, now: &ProjectionStatus) -> Finding {
@@ -199,7 +201,21 @@ fn diverged(now: &ProjectionStatus) -> Finding {
 
 fn failing(now: &ProjectionStatus) -> Finding {
     let finding = Finding::new(Severity::Problem, "failing", format!("{} fails and tries again", now.name));
-    finding.because(now.trouble.clone().unwrap_or_default()).remedy("see to its cause; it goes on by itself")
+    let finding = finding.because(now.trouble.clone().unwrap_or_default());
+    let finding = finding.remedy("see to its cause; it goes on by itself");
+    now.owner.iter().map(holder).fold(finding, Finding::holder)
+}
+
+fn other_fields(now: &ProjectionStatus, declared: &[factum::Field]) -> Option<Finding> {
+    let (name, kept) = (&now.name, now.other_fields.as_ref()?);
+    let what = format!("the documents of {name} are not kept by the fields that its code declares");
+    let declared = crate::find::show(declared);
+    let why = format!(
+        "the live generation keeps: {kept}; the code declares: {declared}. They were changed without a new VERSION, so \
+         that nothing is found by what it does not keep"
+    );
+    let remedy = format!("raise VERSION of {name} and deploy it, or `replay {name}`");
+    Some(Finding::new(Severity::Warning, "fields-changed", what).because(why).remedy(remedy))
 }
 
 fn never_run(now: &ProjectionStatus) -> Finding {
@@ -255,7 +271,8 @@ fn moves(first: &Option<Owner>, now: &Owner) -> bool {
 }
 
 fn holder(owner: &Owner) -> Holder {
-    let note = Some(owner.note.clone()).filter(|note| !note.is_empty());
+    let note = Failing::of(&owner.note).map_or_else(|| owner.note.clone(), |failing| failing.to_string());
+    let note = Some(note).filter(|note| !note.is_empty());
     Holder::new(owner.holder.clone()).since(Some(owner.since)).state(note)
 }
 

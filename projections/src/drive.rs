@@ -6,14 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use factum::{
-    Batch, Checkpoint, CommitError, Cursor, Epoch, EventStore, Failure, GenerationInfo, GenerationState, LeaseName,
-    LogId, LogPage, Mark, PageLimit, Position, Projected, ProjectedError, ProjectionName, ReadLog, ReadModelError,
+    Batch, Checkpoint, CommitError, Cursor, Epoch, EventStore, Failure, LeaseName, LogId, LogPage, Mark, PageLimit,
+    Position, Projected, ProjectedError, ProjectionName, ReadLog, ReadModelError, ReadModelStore,
 };
 use futures_util::future;
 
 use crate::error::{Diverged, ProjectorError};
+use crate::failing::Lasting;
 pub(crate) use crate::ground::ground;
 use crate::heads::Turn;
+use crate::keeper::KeptFailure;
 use crate::lease::Taking;
 use crate::options::ProjectorOptions;
 use crate::rebuilt::Rebuilt;
@@ -30,9 +32,13 @@ pub(crate) struct Driven {
     pub(crate) waiting: AtomicUsize,
     /// The same, where it keeps documents.
     pub(crate) documents: Option<Arc<dyn Rebuilt>>,
+    /// Whether its checkpoints lie elsewhere than the leases: then taking one raises no epoch, and it is to do that itself.
+    pub(crate) apart: bool,
     /// Whoever holds this may drive.
     pub(crate) drive: tokio::sync::Mutex<Drive>,
     known: Mutex<Known>,
+    /// What fails again and again, and who was told.
+    lasting: Mutex<Lasting>,
 }
 
 /// What is known of a projection without asking its store.
@@ -61,14 +67,6 @@ pub(crate) enum Trouble {
     Diverged(Box<Diverged>),
     /// Its last step failed and is tried again.
     Failing(String),
-}
-
-/// What a store keeps of why a projection stands still.
-pub(crate) enum KeptFailure {
-    /// It keeps no generations, and so nothing that others could see.
-    Nowhere,
-    None,
-    Failure(Box<Failure>),
 }
 
 /// How far each log is driven.
@@ -106,6 +104,8 @@ struct LogDrive {
     page_events: usize,
     /// Whether it was said that it no longer stands still.
     cleared: bool,
+    /// Whether it was taken over from whoever drove it before.
+    taken_over: bool,
 }
 
 /// What a step has done.
@@ -118,10 +118,18 @@ pub(crate) struct Step {
 }
 
 impl Driven {
-    pub(crate) fn new(projected: Arc<dyn Projected>, documents: Option<Arc<dyn Rebuilt>>) -> Self {
+    /// What is driven under leases of this store.
+    pub(crate) fn new(
+        projected: Arc<dyn Projected>,
+        documents: Option<Arc<dyn Rebuilt>>,
+        leases: &dyn ReadModelStore,
+    ) -> Self {
         let lease = LeaseName::projection(projected.name(), projected.version());
         let (drive, known, waiting) = (tokio::sync::Mutex::default(), Mutex::default(), AtomicUsize::new(0));
-        Self { projected, lease, waiting, documents, drive, known }
+        let lasting = Mutex::default();
+        let its = projected.store_id();
+        let apart = documents.is_none() && (its.is_none() || its != leases.store_id());
+        Self { projected, lease, waiting, documents, apart, drive, known, lasting }
     }
 
     pub(crate) fn name(&self) -> &ProjectionName {
@@ -130,6 +138,10 @@ impl Driven {
 
     pub(crate) fn known(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn lasting(&self) -> std::sync::MutexGuard<'_, Lasting> {
+        self.lasting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How far it was when it was last looked at.
@@ -194,16 +206,6 @@ impl Driven {
         self.projected.checkpoint(log).await.map_err(|source| self.target(source))
     }
 
-    /// Its generations, of every version; `None` where it keeps none.
-    pub(crate) async fn generations(&self) -> Result<Option<Vec<GenerationInfo>>, ProjectorError> {
-        let found = match (&self.documents, self.projected.generations()) {
-            (Some(documents), _) => documents.all_generations().await.map_err(ProjectedError::from),
-            (None, Some(generations)) => generations.list().await,
-            (None, None) => return Ok(None),
-        };
-        found.map(Some).map_err(|source| self.target(source))
-    }
-
     /// Lets its store forget why it stood still.
     pub(crate) async fn forget_failure(&self, log: LogId) -> Result<(), ProjectorError> {
         self.projected.report(log, None).await.map_err(|source| self.target(source))
@@ -225,17 +227,6 @@ impl Driven {
 
     pub(crate) fn target(&self, source: ProjectedError) -> ProjectorError {
         ProjectorError::Target { projection: self.name().clone(), source }
-    }
-
-    /// What its store keeps of why the live generation of its version stands still; nothing of one that keeps no generations.
-    pub(crate) async fn kept_failure(&self) -> Result<KeptFailure, ProjectorError> {
-        let Some(generations) = self.generations().await? else { return Ok(KeptFailure::Nowhere) };
-        let version = self.projected.version();
-        let live = |info: &GenerationInfo| info.version == version && info.state == GenerationState::Live;
-        Ok(match generations.into_iter().find(live).and_then(|info| info.failure) {
-            Some(failure) => KeptFailure::Failure(Box::new(failure)),
-            None => KeptFailure::None,
-        })
     }
 
     /// What still holds it up: a halt is over when somebody else has moved the checkpoint, or has said in the store that it
@@ -279,14 +270,17 @@ impl Driven {
         let mut state = drive.logs.remove(&log).unwrap_or_default();
         let done = self.step_log(&mut state, store, options, log, turn).await;
         match &done {
-            // What is known of the log stays true only while steps succeed.
             Ok(_) => {
                 drive.logs.insert(log, state);
                 self.set_trouble(None);
             }
-            Err(error) => metrics::counter!("factum_projection_errors_total", "projection" => self.name().to_string(),
+            // What else is known of the log stays true only while steps succeed.
+            Err(error) => {
+                drive.logs.insert(log, LogDrive { taken_over: state.taken_over, ..LogDrive::default() });
+                metrics::counter!("factum_projection_errors_total", "projection" => self.name().to_string(),
                 "transient" => if error.is_transient() { "yes" } else { "no" })
-            .increment(1),
+                .increment(1);
+            }
         }
         done
     }
@@ -302,12 +296,21 @@ impl Driven {
         let at = match state.at {
             Some(at) => at,
             None => {
-                let at = self.checkpoint(log).await?;
+                let at = match self.apart && !state.taken_over {
+                    true => self.projected.take_over(log).await.map_err(|source| self.target(source))?,
+                    false => self.checkpoint(log).await?,
+                };
+                state.taken_over = true;
                 self.check_ground(store, log, at).await?;
                 self.be_sure_of(log, at.epoch);
                 // Only a checkpoint that stands on an event of this store is one to be waited for.
                 self.known().reached.set(log, at.position);
-                *state = LogDrive { at: Some(at), page_events: options.first_page(), ..LogDrive::default() };
+                *state = LogDrive {
+                    at: Some(at),
+                    page_events: options.first_page(),
+                    taken_over: true,
+                    ..LogDrive::default()
+                };
                 at
             }
         };

@@ -74,9 +74,14 @@ pub(crate) fn kept<P: Projection>(fields: Vec<Field>) -> KeptFields {
     fields.into_iter().map(declared).collect()
 }
 
-/// Whether a generation keeps what the code declares, in whatever order.
+/// Whether a generation keeps what the code declares.
 pub(crate) fn are_declared<P: Projection>(fields: &[Field]) -> bool {
-    fields.len() == P::FIELDS.len() && fields.iter().all(|field| P::FIELDS.contains(field))
+    are_alike(fields, P::FIELDS)
+}
+
+/// Whether these are the same, in whatever order.
+pub(crate) fn are_alike(kept: &[Field], declared: &[Field]) -> bool {
+    kept.len() == declared.len() && kept.iter().all(|field| declared.contains(field))
 }
 
 /// Adds what a changed document is found by. A field that the code no longer declares has no value.

@@ -124,18 +124,32 @@ impl<P: Projection> Fold<P> {
             return Ok(());
         }
         let keys: Vec<_> = unknown.iter().map(|place| self.cache.entry(*place).key.clone()).collect();
-        let documents = self.read_models.load(&self.shard, &keys).await.map_err(Failed::Load)?;
+        let documents = self.read_models.load(&self.shard, &keys).await.map_err(|error| match &error {
+            ReadModelError::DamagedDocument { key, .. } => match keys.iter().position(|other| other == key) {
+                Some(at) => self.damaged(unknown[at], error),
+                None => Failed::Load(error),
+            },
+            _ => Failed::Load(error),
+        })?;
         for ((place, key), document) in unknown.into_iter().zip(&keys).zip(documents) {
             let Some(Document { body, bounds, positions }) = document else { continue };
-            let content = body.as_deref().map(|body| self.decode_document(key, body)).transpose()?;
+            let decode = |body| decode_document(&self.shard.projection, key, body);
+            let content = body.as_deref().map(decode).transpose().map_err(|error| self.damaged(place, error))?;
             let size = body.map_or(0, |body| body.len());
             self.cache.fill(place, content, Trace::loaded(bounds, positions), size);
         }
         Ok(())
     }
 
-    fn decode_document(&self, key: &DocumentKey, body: &[u8]) -> Result<P::Document, Failed> {
-        decode_document(&self.shard.projection, key, body).map_err(Failed::Load)
+    /// A document that cannot be folded on stops the fold at the first event that would change it, as an event does that
+    /// cannot be taken: those before it are taken, and what is wrong is kept where everybody sees it.
+    fn damaged(&self, place: u32, error: ReadModelError) -> Failed {
+        let names = |begin: usize, end: usize| self.places[begin..end].contains(&place);
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        match begins.zip(&self.ends).position(|(begin, end)| names(begin, *end)) {
+            Some(index) => Failed::At(index, error.to_string()),
+            None => Failed::Load(error),
+        }
     }
 
     fn apply(&mut self, page: &Page<P::Event>) -> Result<(), Failed> {

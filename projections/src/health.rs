@@ -6,6 +6,7 @@ use factum::{Cursor, Lease, ProjectionName};
 use serde::Serialize;
 
 use crate::error::ProjectorError;
+use crate::failing::Failing;
 use crate::projector::{Inner, Projector};
 
 /// How a worker is.
@@ -137,6 +138,8 @@ impl Inner {
                 checkpoint.set(log, driven.checkpoint(log).await?.position);
             }
             let held = leases.iter().find(|standing| standing.lease.name == driven.lease);
+            // Whoever drives it may say of itself that it fails.
+            let told = held.and_then(|standing| Failing::of(&standing.lease.note)).map(|failing| failing.to_string());
             projections.push(ProjectionHealth {
                 name: driven.name().clone(),
                 version: driven.projected.version().0,
@@ -144,7 +147,7 @@ impl Inner {
                 here: self.leases.held(&driven.lease),
                 silent: held.map_or(Duration::ZERO, |standing| standing.still),
                 lag: self.lag(&self.head(driven).await?, &checkpoint),
-                trouble: driven.trouble().map(|trouble| trouble.to_string()).or_else(|| why.clone()),
+                trouble: driven.trouble().map(|trouble| trouble.to_string()).or(told).or_else(|| why.clone()),
             });
         }
         let (holder, turned) = (self.leases.holder().to_string(), self.leases.last_turn());

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use factum::{Generation, Generations, ProjectedError, SwitchError};
+use factum::{Failure, Generation, GenerationInfo, GenerationState, Generations, ProjectedError, SwitchError};
 
 use crate::drive::Driven;
+use crate::error::ProjectorError;
 use crate::rebuilt::Rebuilt;
 
 /// What keeps the generations of a projection.
@@ -12,6 +13,14 @@ use crate::rebuilt::Rebuilt;
 pub(crate) enum Keeper<'a> {
     Documents(&'a dyn Rebuilt),
     Tables(&'a dyn Generations),
+}
+
+/// What a store keeps of why a projection stands still.
+pub(crate) enum KeptFailure {
+    /// It keeps no generations, and so nothing that others could see.
+    Nowhere,
+    None,
+    Failure(Box<Failure>),
 }
 
 impl Driven {
@@ -22,6 +31,27 @@ impl Driven {
             (None, Some(generations)) => Some(Keeper::Tables(generations)),
             (None, None) => None,
         }
+    }
+
+    /// Its generations, of every version; `None` where it keeps none.
+    pub(crate) async fn generations(&self) -> Result<Option<Vec<GenerationInfo>>, ProjectorError> {
+        let found = match (&self.documents, self.projected.generations()) {
+            (Some(documents), _) => documents.all_generations().await.map_err(ProjectedError::from),
+            (None, Some(generations)) => generations.list().await,
+            (None, None) => return Ok(None),
+        };
+        found.map(Some).map_err(|source| self.target(source))
+    }
+
+    /// What its store keeps of why the live generation of its version stands still; nothing of one that keeps no generations.
+    pub(crate) async fn kept_failure(&self) -> Result<KeptFailure, ProjectorError> {
+        let Some(generations) = self.generations().await? else { return Ok(KeptFailure::Nowhere) };
+        let version = self.projected.version();
+        let live = |info: &GenerationInfo| info.version == version && info.state == GenerationState::Live;
+        Ok(match generations.into_iter().find(live).and_then(|info| info.failure) {
+            Some(failure) => KeptFailure::Failure(Box::new(failure)),
+            None => KeptFailure::None,
+        })
     }
 
     /// Drops what was replaced and is kept no longer. What fails is left to whoever comes next: it only takes room.

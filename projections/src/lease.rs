@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use factum::{Fault, FaultKind, Lease, LeaseError, LeaseHolder, LeaseName, ReadModelError, ReadModelStore, TakeLease};
 use tokio::sync::watch;
 
+use crate::failing::Failing;
+
 /// The leases of a process.
 pub(crate) struct Leases {
     holder: LeaseHolder,
@@ -73,8 +75,12 @@ impl fmt::Display for Standing {
         let Lease { holder, since, .. } = &self.lease;
         write!(f, "it is driven by {holder}, since {}", since.format("%Y-%m-%d %H:%M:%S UTC"))?;
         match self.still.as_millis() {
-            0 => Ok(()),
-            still => write!(f, ", of whom nothing was heard for {}.{} s", still / 1000, still % 1000 / 100),
+            0 => {}
+            still => write!(f, ", of whom nothing was heard for {}.{} s", still / 1000, still % 1000 / 100)?,
+        }
+        match Failing::of(&self.lease.note) {
+            Some(failing) => write!(f, ", which says that it fails: {failing}"),
+            None => Ok(()),
         }
     }
 }
@@ -222,6 +228,31 @@ impl Leases {
                 Ok(Ok(Taking(known.taken)))
             }
             Err(LeaseError::Held { lease }) => Ok(Err(self.see(&mut self.known(), *lease, asked))),
+            Err(LeaseError::Fault(fault)) => Err(fault.into()),
+            Err(other) => Err(Fault::new(FaultKind::Other, other.to_string()).into()),
+        }
+    }
+
+    /// Says something beside a lease that is held. It is not taken anew: what stands under it goes on.
+    pub(crate) async fn note(
+        &self,
+        store: &dyn ReadModelStore,
+        name: &LeaseName,
+        note: String,
+    ) -> Result<(), ReadModelError> {
+        let _talking = self.talking.lock().await;
+        if !self.held(name) {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        let wish = TakeLease { note, ..TakeLease::free(name.clone(), self.holder.clone()) };
+        match store.take_lease(&wish).await {
+            Ok(lease) => {
+                self.have(&mut self.known(), lease, asked);
+                Ok(())
+            }
+            // The next look finds that it was lost.
+            Err(LeaseError::Held { .. }) => Ok(()),
             Err(LeaseError::Fault(fault)) => Err(fault.into()),
             Err(other) => Err(Fault::new(FaultKind::Other, other.to_string()).into()),
         }

@@ -15,6 +15,7 @@ mod doctor;
 mod documents;
 mod drive;
 mod error;
+mod failing;
 mod fields;
 mod find;
 mod fold;

@@ -99,7 +99,7 @@ impl Projector {
         match Documents::new(projection, inner.read_models.clone()) {
             Ok(documents) => {
                 let documents = Arc::new(documents);
-                inner.add(Driven::new(documents.clone(), Some(documents)));
+                inner.add(documents.clone(), Some(documents));
             }
             Err(refused) => inner.refuse(refused),
         }
@@ -110,7 +110,7 @@ impl Projector {
     /// [generations](Projected::generations) is replayed as others are.
     #[must_use]
     pub fn with_projected(mut self, projected: impl Projected + 'static) -> Self {
-        Arc::make_mut(&mut self.inner).add(Driven::new(Arc::new(projected), None));
+        Arc::make_mut(&mut self.inner).add(Arc::new(projected), None);
         self
     }
 
@@ -173,7 +173,8 @@ impl Projector {
 }
 
 impl Inner {
-    fn add(&mut self, driven: Driven) {
+    fn add(&mut self, projected: Arc<dyn Projected>, documents: Option<Arc<dyn Rebuilt>>) {
+        let driven = Driven::new(projected, documents, &*self.read_models);
         if self.driven.iter().any(|other| other.name() == driven.name()) {
             self.refuse(SetupError::NameTwice { projection: driven.name().to_string().into() });
         }

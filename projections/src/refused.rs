@@ -2,8 +2,9 @@
 
 use factum::{CommitError, LogId, ProjectedError, ReadModelError};
 
-use crate::drive::{Driven, KeptFailure, Step, Trouble};
+use crate::drive::{Driven, Step, Trouble};
 use crate::error::ProjectorError;
+use crate::keeper::KeptFailure;
 use crate::options::ProjectorOptions;
 
 impl Driven {

@@ -44,12 +44,13 @@ impl<'a> GenerationsReplay<'a> {
         let started = Instant::now();
         let target = |source| target(driven, source);
         let live = generations.open().await.map_err(target)?.generation;
-        let (_, live_diverged) = checkpoints(driven, generations, store, live).await?;
+        let (_, live_diverged) = checkpoints(driven, generations, store, live, false).await?;
         let mut info = match what {
             What::Built => generations.build().await.map_err(target)?,
             What::Reopened(generation) => generations.reopen(generation).await.map_err(target)?,
         };
-        let (mut logs, diverged) = checkpoints(driven, generations, store, info.generation).await?;
+        // Where the lease of replays is of another store, whoever replayed it before is fenced off here.
+        let (mut logs, diverged) = checkpoints(driven, generations, store, info.generation, driven.apart).await?;
         if diverged && let What::Reopened(generation) = what {
             return Err(ReplayError::Ungrounded { projection: driven.name().clone(), generation });
         }
@@ -57,7 +58,7 @@ impl<'a> GenerationsReplay<'a> {
             // What an earlier replay left was made of events that are gone: nobody reads it, and nobody ever could.
             generations.drop_generation(info.generation).await.map_err(target)?;
             info = generations.build().await.map_err(target)?;
-            (logs, _) = checkpoints(driven, generations, store, info.generation).await?;
+            (logs, _) = checkpoints(driven, generations, store, info.generation, false).await?;
         }
         let generation = info.generation;
         not_beyond(driven.name(), options, &info)?;
@@ -232,16 +233,21 @@ impl<'a> GenerationsReplay<'a> {
     }
 }
 
-/// The checkpoints of a generation, and whether one stands on an event that the store does not hold.
+/// The checkpoints of a generation, which may be taken over first, and whether one stands on an event that the store does not hold.
 async fn checkpoints(
     driven: &Driven,
     generations: &dyn Generations,
     store: &dyn EventStore,
     generation: Generation,
+    take_over: bool,
 ) -> Result<(Vec<(LogId, Checkpoint)>, bool), ReplayError> {
     let (mut all, mut diverged) = (Vec::new(), false);
     for log in store.logs() {
-        let at = generations.checkpoint_of(generation, log).await.map_err(|source| target(driven, source))?;
+        let at = match take_over {
+            true => generations.take_over_of(generation, log).await,
+            false => generations.checkpoint_of(generation, log).await,
+        };
+        let at = at.map_err(|source| target(driven, source))?;
         if let Some((expected_store, expected)) = at.stands_on {
             let found = ground(store, log, at.position, expected_store, expected).await;
             let events = |source| ReplayError::Events { projection: driven.name().clone(), source };

@@ -2,8 +2,8 @@
 
 use factum::{Failure, ProjectionName};
 
-use crate::drive::KeptFailure;
 use crate::error::ProjectorError;
+use crate::keeper::KeptFailure;
 use crate::projector::Projector;
 
 /// What was let go on.

@@ -128,8 +128,12 @@ impl Inner {
                 Err(
                     ProjectorError::Halted { .. } | ProjectorError::NeedsNewerCode { .. } | ProjectorError::Diverged(_),
                 )
-                | Ok(()) => {}
-                Err(error) => driven.set_trouble(Some(Trouble::Failing(error.to_string()))),
+                | Ok(()) => driven.lasting().went_on(),
+                Err(error) => {
+                    let why = error.to_string();
+                    driven.lasting().failed(&why);
+                    driven.set_trouble(Some(Trouble::Failing(why)));
+                }
             }
             // That nobody could be told how it went is no reason to stop. Whoever drives it tells how far it is.
             if driven.gauge_lease(self.leases.held(&driven.lease))

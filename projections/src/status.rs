@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use factum::{
-    Checkpoint, Cursor, Failure, Generation, GenerationInfo, GenerationState, Lease, LeaseName, PageLimit, Position,
-    ProjectionName, ReadLog, RecordedEvent,
+    Checkpoint, Cursor, Failure, Field, Generation, GenerationInfo, GenerationState, Lease, LeaseName, PageLimit,
+    Position, ProjectionName, ReadLog, RecordedEvent,
 };
 use serde::Serialize;
 
 use crate::drive::{Driven, Trouble};
 use crate::error::{Diverged, ProjectorError};
+use crate::failing::Failing;
+use crate::fields;
 use crate::projector::{Inner, Projector};
 
 /// What a projection is doing.
@@ -124,13 +126,17 @@ pub struct ProjectionStatus {
     pub trouble: Option<String>,
     /// Who runs it, where somebody holds its lease.
     pub owner: Option<Owner>,
+    /// Where the live generation keeps other fields to find documents by than the code declares: which it keeps, in words.
+    /// Documents cannot be found by one that it does not keep, and it changes only with another
+    /// [version](crate::Projection::VERSION) or a replay.
+    pub other_fields: Option<String>,
     /// The generation that a replay builds, if one does or did.
     pub building: Option<BuildingStatus>,
 }
 
 impl ProjectionStatus {
     /// What the generations say that are of its version.
-    fn take(&mut self, generations: Vec<GenerationInfo>) {
+    fn take(&mut self, generations: Vec<GenerationInfo>, declared: Option<&[Field]>) {
         self.state = ProjectionState::New;
         for info in generations.into_iter().filter(|info| info.version.0 == self.version) {
             match info.state {
@@ -139,6 +145,8 @@ impl ProjectionStatus {
                     self.generation = Some(info.generation);
                     self.checkpoint = info.checkpoint;
                     self.failure = info.failure;
+                    let other = declared.is_some_and(|declared| !fields::are_alike(&info.fields, declared));
+                    self.other_fields = other.then(|| crate::find::show(&info.fields));
                 }
                 GenerationState::Building => {
                     let (generation, checkpoint, failure) = (info.generation, info.checkpoint, info.failure);
@@ -216,13 +224,14 @@ impl Inner {
             state: ProjectionState::Live,
             failure: None,
             trouble: None,
-            owner: Owner::of(leases, &LeaseName::projection(driven.name(), driven.projected.version())),
+            owner: Owner::of(leases, &driven.lease),
+            other_fields: None,
             building: None,
         };
         // The head is read after the checkpoint: an event that comes in between counts as lag, never less than none.
         match driven.generations().await? {
             Some(generations) => {
-                status.take(generations);
+                status.take(generations, driven.documents.as_ref().map(|documents| documents.fields()));
                 if let Some(building) = &mut status.building {
                     let name = LeaseName::replay(driven.name(), driven.projected.version());
                     building.owner = Owner::of(leases, &name);
@@ -257,6 +266,11 @@ impl Inner {
         };
         if let Some(trouble) = trouble {
             (status.state, status.trouble) = (trouble.state(), Some(trouble.to_string()));
+        } else if matches!(status.state, ProjectionState::Live | ProjectionState::New)
+            && let Some(failing) = status.owner.as_ref().and_then(|owner| Failing::of(&owner.note))
+        {
+            // Whoever drives it, in another process, says so.
+            (status.state, status.trouble) = (ProjectionState::Failing, Some(failing.to_string()));
         }
         Ok(status)
     }

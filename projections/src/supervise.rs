@@ -45,6 +45,7 @@ impl Inner {
                 }
             };
             self.leases.turned();
+            self.tell_failing().await;
             self.drop_expired(&mut rounds).await;
             self.options.timer.sleep(pause).await;
         }

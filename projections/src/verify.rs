@@ -2,6 +2,7 @@
 
 mod batch;
 mod compare;
+mod fields;
 mod listing;
 mod versions;
 mod work;
@@ -120,8 +121,8 @@ pub struct Difference {
     /// Up to which position history was folded: the checkpoint that the document was read with.
     pub position: Position,
     /// The fields that differ, at most 100: as history makes them, and as they were found. Of a document that is missing or
-    /// should not be there: all of it, as `$`. What is kept beside it for time travel has names without a `$`: `position`,
-    /// `version`, `recorded_at`, `occurred_at`.
+    /// should not be there: all of it, as `$`. What is kept beside it has names without a `$`: `position`, `version`,
+    /// `recorded_at` and `occurred_at` for time travel, and `fields.NAME` for what it is found and sorted by.
     pub fields: Vec<FieldDifference>,
 }
 
@@ -157,6 +158,9 @@ pub struct VerifyReport {
     pub versions: u64,
     /// How many of all these are not what history makes of them.
     pub differences: u64,
+    /// Of how many documents it was not compared what they are found by, since they changed as they were read, again and
+    /// again: name them as [keys](VerifyOptions::keys), or verify where fewer events come.
+    pub fields_passed: u64,
     /// How many events were read.
     pub events: u64,
     /// How often history was read.
@@ -184,7 +188,8 @@ impl Projector {
     ///
     /// A document is compared by its JSON, in which the order of fields means nothing, and that of lists something: a set
     /// is to be serialized in an order. The versions of it that are kept for time travel are compared with what history made
-    /// of it then. One that cannot be read is named, and the others are compared all the same.
+    /// of it then, and what it is found and sorted by with what [`Projection::fields`](crate::Projection::fields) says of it.
+    /// One that cannot be read is named, and the others are compared all the same.
     ///
     /// ```
     /// # use factum_projections::{Projector, VerifyError, VerifyOptions};

@@ -59,16 +59,43 @@ impl Inner {
         if let Either::Left((done, _)) = future::select(wait, self.options.timer.sleep(time)).await {
             return done;
         }
-        // What was waited for was cut off, and gave nothing back.
-        let given = std::pin::pin!(self.leave(driven));
-        let _ = future::select(given, self.options.timer.sleep(self.options.lease_time)).await;
+        // What was waited for was cut off, and gave nothing back. Nobody waits long to be told why.
+        let last = async {
+            self.leave(driven).await;
+            self.built(driven).await
+        };
+        let last = std::pin::pin!(last);
+        let told = future::select(last, self.options.timer.sleep(self.options.lease_time)).await;
+        let (mut checkpoint, built) = match told {
+            Either::Left((built, _)) => built,
+            Either::Right(_) => (Cursor::start(), None),
+        };
+        checkpoint.merge(&driven.reached());
+        let trouble: Vec<_> = self.why_not(driven).into_iter().chain(built).collect();
         Err(ProjectorError::TimedOut {
             projection: driven.name().clone(),
             cursor: cursor.clone(),
-            checkpoint: driven.reached(),
+            checkpoint,
             within: time,
-            trouble: self.why_not(driven),
+            trouble: (!trouble.is_empty()).then(|| trouble.join("; ")),
         })
+    }
+
+    /// How far the live generation is, as its store has it, and what is to be said of generations: that none is live yet, and
+    /// that one is being built.
+    async fn built(&self, driven: &Driven) -> (Cursor, Option<String>) {
+        let Ok(Some(generations)) = driven.generations().await else { return (Cursor::start(), None) };
+        let version = driven.projected.version();
+        let find = |state| generations.iter().find(|info| info.version == version && info.state == state);
+        let live = find(GenerationState::Live);
+        let none = live.is_none().then(|| format!("no generation of version {version} is live yet"));
+        let built = find(GenerationState::Building).map(|info| {
+            let failed = info.failure.as_ref().map_or_else(String::new, |failure| format!(", which {failure}"));
+            format!("a replay builds generation {}, now at {}{failed}", info.generation, info.checkpoint)
+        });
+        let said: Vec<_> = none.into_iter().chain(built).collect();
+        let checkpoint = live.map_or_else(Cursor::start, |info| info.checkpoint.clone());
+        (checkpoint, (!said.is_empty()).then(|| said.join("; ")))
     }
 
     /// What keeps a projection from being further, as far as this process knows.

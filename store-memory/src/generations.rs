@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use factum::{
-    Checkpoint, Commit, CommitError, Cursor, Document, DocumentKey, Epoch, Failure, Field, FieldChange, FieldRange,
-    Generation, GenerationInfo, GenerationState, HistoryFrom, LogId, NewGeneration, Position, ProjectionVersion, Shard,
+    Checkpoint, Commit, CommitError, Cursor, Document, DocumentFields, DocumentKey, Epoch, Failure, Field, FieldChange,
+    FieldRange, Generation, GenerationInfo, GenerationState, HistoryFrom, LogId, NewGeneration, Position,
+    ProjectionVersion, Shard,
 };
 
 /// One build of a read model.
@@ -113,6 +114,17 @@ impl Build {
     pub(crate) fn documents_of(&self, key: &DocumentKey, deleted: bool) -> Vec<Document> {
         let logs = self.documents.get(key).into_iter().flat_map(BTreeMap::values);
         logs.filter_map(|of_log| of_log.current.clone()).filter(|current| deleted || current.body.is_some()).collect()
+    }
+
+    /// What the current documents of a key that are not deleted are found by, by log.
+    pub(crate) fn field_values(&self, key: &DocumentKey) -> Vec<DocumentFields> {
+        let logs = self.documents.get(key).into_iter().flatten();
+        let fields = |(log, of_log): (&LogId, &DocumentVersions)| {
+            let current = of_log.current.as_ref().filter(|current| current.body.is_some())?;
+            let values = of_log.values.iter().map(|(field, value)| (field.to_string(), value.clone())).collect();
+            Some(DocumentFields { log: *log, position: current.bounds.position, values })
+        };
+        logs.filter_map(fields).collect()
     }
 
     pub(crate) fn history(&self, key: &DocumentKey, log: LogId, from: &HistoryFrom, limit: usize) -> Vec<Document> {

@@ -20,7 +20,8 @@ impl ReadModels {
                 if held.holder != take.holder && !take.seen.as_ref().is_some_and(|seen| is_still(held, seen)) {
                     return Err(LeaseError::Held { lease: Box::new(held.clone()) });
                 }
-                *held = fresh(held.counter + 1);
+                let since = if held.holder == take.holder { held.since } else { now };
+                *held = Lease { since, ..fresh(held.counter + 1) };
                 held
             }
         };

@@ -7,10 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use factum::{
-    Checkpoint, Commit, CommitError, Counted, Document, DocumentKey, DocumentPage, DocumentRead, Epoch, Failure,
-    FindDocuments, Found, FoundPage, Generation, GenerationInfo, GenerationState, History, Lease, LeaseError,
-    LeaseHolder, LeaseName, ListDocuments, NewGeneration, ProjectionName, ProjectionVersion, RaiseEpochs, ReadHistory,
-    ReadModelError, ReadModelStore, ReadTarget, Shard, Switch, SwitchError, TakeLease, Tenant, kept_until,
+    Checkpoint, Commit, CommitError, Counted, Document, DocumentFields, DocumentKey, DocumentPage, DocumentRead, Epoch,
+    EventStore, Failure, FindDocuments, Found, FoundPage, Generation, GenerationInfo, GenerationState, History, Lease,
+    LeaseError, LeaseHolder, LeaseName, ListDocuments, NewGeneration, ProjectionName, ProjectionVersion, RaiseEpochs,
+    ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard, StoreId, Switch, SwitchError, TakeLease, Tenant,
+    kept_until,
 };
 
 use crate::find;
@@ -288,6 +289,16 @@ impl ReadModelStore for MemoryStore {
         find::count(find, read, build)
     }
 
+    async fn field_values(
+        &self,
+        target: &ReadTarget,
+        keys: &[DocumentKey],
+    ) -> Result<Vec<Vec<DocumentFields>>, ReadModelError> {
+        let models = self.lock(&self.read_models)?;
+        let (_, build) = models.target(target)?;
+        Ok(keys.iter().map(|key| build.field_values(key)).collect())
+    }
+
     async fn next_tenant(&self, target: &ReadTarget, after: &Tenant) -> Result<Option<Tenant>, ReadModelError> {
         self.lock(&self.read_models)?.next_tenant(target, after)
     }
@@ -297,6 +308,10 @@ impl ReadModelStore for MemoryStore {
         let (_, build) = models.target(&read.target)?;
         let versions = read.keys.iter().map(|key| build.history(key, read.log, &read.from, read.limit)).collect();
         Ok(History { kept_from: build.kept_from(read.log), versions })
+    }
+
+    fn store_id(&self) -> Option<StoreId> {
+        Some(EventStore::id(self))
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, ReadModelError> {

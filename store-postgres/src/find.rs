@@ -1,12 +1,15 @@
 //! Finding documents by their fields: along the index of one of them, or by key. Each answer is one statement.
 
-use factum::{Counted, DocumentKey, FieldRange, FieldValue, FindDocuments, FoundDocument, FoundPage, ReadModelError};
+use factum::{
+    Counted, DocumentFields, DocumentKey, FieldRange, FieldValue, FindDocuments, FoundDocument, FoundPage, LogId,
+    Position, ReadModelError, ReadTarget,
+};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use crate::columns::{column, tenant_column};
 use crate::db::Db;
-use crate::read_models_read::{Answer, MOST, missing, rows, target_columns};
+use crate::read_models_read::{Answer, MOST, key_columns, missing, rows, target_columns};
 use crate::read_models_row::{self as row, Failed};
 
 /// What is looked up, as columns.
@@ -94,4 +97,32 @@ pub(crate) async fn count(db: &Db, find: &FindDocuments) -> Result<Counted, Read
     let read = row::document_read(first, 1).map_err(failed)?;
     find.check(read.generation, &row::fields(first, 4).map_err(failed)?)?;
     Ok(Counted { read, count: row::count(first, 0).map_err(failed)? })
+}
+
+/// What the documents with these keys are found by, for each key by log.
+pub(crate) async fn values(db: &Db, target: &ReadTarget, keys: &[DocumentKey]) -> Answer<Vec<Vec<DocumentFields>>> {
+    let (tenants, names) = key_columns(keys);
+    let (projection, generation, version) = target_columns(target);
+    let query = || {
+        sqlx::query(db.sql.field_values.clone())
+            .bind(projection)
+            .bind(generation)
+            .bind(version)
+            .bind(&tenants[..])
+            .bind(&names[..])
+    };
+    let rows = rows(db, target.projection(), query).await?;
+    if rows.is_empty() {
+        return Err(missing(target));
+    }
+    let mut all = vec![Vec::new(); keys.len()];
+    let mut add = |row: &PgRow| -> Result<(), Failed> {
+        let Some(place) = row::place(row, 2, keys.len())? else { return Ok(()) };
+        let log = row::small(row::count(row, 0)?)?;
+        let value = row.try_get::<Option<String>, _>(3)?.zip(row::raw(row, 4)?.map(<[u8]>::to_vec));
+        DocumentFields::add(&mut all[place], LogId::new(log), Position::new(row::count(row, 1)?), value);
+        Ok(())
+    };
+    rows.iter().try_for_each(&mut add).map_err(|failed| failed.of(target.projection()))?;
+    Ok(all)
 }

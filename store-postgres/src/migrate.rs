@@ -37,10 +37,11 @@ const MIGRATIONS: &[Migration] = migrations! {
     7 "0007_generations",
     8 "0008_fields",
     9 "0009_retention",
+    10 "0010_take_over",
 };
 
 /// The newest migration that this release knows, and needs.
-pub(crate) const KNOWN: i32 = 9;
+pub(crate) const KNOWN: i32 = 10;
 
 /// What a store says of itself.
 #[derive(Clone, Copy, Debug)]

@@ -8,14 +8,14 @@ use async_trait::async_trait;
 use factum::{
     Batch, Checkpoint, CommitError, DecodedPage, Failure, Generation, GenerationInfo, GenerationState, Generations,
     LogId, NewGeneration, Projected, ProjectedError, ProjectionName, ProjectionVersion, Query, ReadModelStore,
-    RecordedEvent, Shard, StopCause, Switch, SwitchError, event_filter,
+    RecordedEvent, Shard, StopCause, StoreId, Switch, SwitchError, event_filter,
 };
 
 use crate::projection::{SqlProjection, SqlSetupError};
 use crate::projection_write::Step;
 use crate::sql::Schema;
 use crate::store::PostgresStore;
-use crate::{projection_make, tables};
+use crate::{projection_make, read_models_read as read, tables};
 
 /// A projection into tables of a store's database, for a projector: give it to `Projector::with_projected`.
 pub struct SqlProjected<P: SqlProjection> {
@@ -136,6 +136,15 @@ impl<P: SqlProjection> Projected for SqlProjected<P> {
         self.checkpoint_of(generation, log).await
     }
 
+    async fn take_over(&self, log: LogId) -> Result<Checkpoint, ProjectedError> {
+        let generation = self.open_live().await?.generation;
+        self.take_over_of(generation, log).await
+    }
+
+    fn store_id(&self) -> Option<StoreId> {
+        ReadModelStore::store_id(&*self.store)
+    }
+
     async fn apply(&self, batch: Batch) -> Result<(), ProjectedError> {
         let applied = self.apply_batch(self.generation().await?, batch).await;
         if let Err(ProjectedError::Commit(CommitError::Stale { .. } | CommitError::Superseded { .. })) = applied {
@@ -180,6 +189,11 @@ impl<P: SqlProjection> Generations for SqlProjected<P> {
 
     async fn checkpoint_of(&self, generation: Generation, log: LogId) -> Result<Checkpoint, ProjectedError> {
         Ok(ReadModelStore::checkpoint(&*self.store, &self.shard(generation, log)).await?)
+    }
+
+    async fn take_over_of(&self, generation: Generation, log: LogId) -> Result<Checkpoint, ProjectedError> {
+        let shard = self.shard(generation, log);
+        Ok(read::take_over(&self.store.db, &shard).await?)
     }
 
     async fn apply_to(&self, generation: Generation, batch: Batch) -> Result<(), ProjectedError> {

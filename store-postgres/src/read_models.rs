@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use factum::{
-    Checkpoint, Commit, CommitError, Counted, Document, DocumentKey, DocumentPage, Epoch, Failure, Fault,
-    FindDocuments, Finding, Found, FoundPage, Generation, GenerationInfo, GenerationState, History, Lease, LeaseError,
-    LeaseHolder, ListDocuments, NewGeneration, ProjectionName, ReadHistory, ReadModelError, ReadModelStore, ReadTarget,
-    Shard, Switch, SwitchError, TakeLease, Tenant,
+    Checkpoint, Commit, CommitError, Counted, Document, DocumentFields, DocumentKey, DocumentPage, Epoch, EventStore,
+    Failure, Fault, FindDocuments, Finding, Found, FoundPage, Generation, GenerationInfo, GenerationState, History,
+    Lease, LeaseError, LeaseHolder, ListDocuments, NewGeneration, ProjectionName, ReadHistory, ReadModelError,
+    ReadModelStore, ReadTarget, Shard, StoreId, Switch, SwitchError, TakeLease, Tenant,
 };
 use tokio::runtime::Handle;
 
@@ -135,8 +135,20 @@ impl ReadModelStore for PostgresStore {
         find::count(&self.db, query).await
     }
 
+    async fn field_values(
+        &self,
+        target: &ReadTarget,
+        keys: &[DocumentKey],
+    ) -> Result<Vec<Vec<DocumentFields>>, ReadModelError> {
+        find::values(&self.db, target, keys).await
+    }
+
     async fn next_tenant(&self, target: &ReadTarget, after: &Tenant) -> Result<Option<Tenant>, ReadModelError> {
         read::next_tenant(&self.db, target, after).await
+    }
+
+    fn store_id(&self) -> Option<StoreId> {
+        Some(EventStore::id(self))
     }
 
     async fn diagnose(&self) -> Result<Vec<Finding>, Fault> {

@@ -8,8 +8,8 @@ use factum::{
     GenerationState, History, HistoryFrom, ListDocuments, NewGeneration, Position, ProjectionName, ProjectionVersion,
     ReadHistory, ReadModelError, ReadTarget, Shard, StoreId, Tenant,
 };
-use sqlx::Row as _;
 use sqlx::postgres::PgRow;
+use sqlx::{Row as _, SqlStr};
 use uuid::Uuid;
 
 use crate::columns::{column, tenant_column};
@@ -41,7 +41,7 @@ fn expired(shard: &Shard) -> ReadModelError {
 }
 
 /// Tenants and keys, as columns.
-fn key_columns(keys: &[DocumentKey]) -> (Vec<&str>, Vec<&str>) {
+pub(crate) fn key_columns(keys: &[DocumentKey]) -> (Vec<&str>, Vec<&str>) {
     keys.iter().map(|key| (tenant_column(key.tenant()), key.key())).unzip()
 }
 
@@ -97,8 +97,17 @@ pub(crate) async fn projections(db: &Db) -> Answer<Vec<ProjectionName>> {
 
 /// How far a shard is.
 pub(crate) async fn checkpoint(db: &Db, shard: &Shard) -> Answer<Checkpoint> {
+    told(db, &db.sql.checkpoint, shard).await
+}
+
+/// Raises the epoch, and answers as `checkpoint` does. If it is sent twice, the epoch rises twice.
+pub(crate) async fn take_over(db: &Db, shard: &Shard) -> Answer<Checkpoint> {
+    told(db, &db.sql.take_over_shard, shard).await
+}
+
+async fn told(db: &Db, sql: &SqlStr, shard: &Shard) -> Answer<Checkpoint> {
     let query = || {
-        sqlx::query(db.sql.checkpoint.clone())
+        sqlx::query(sql.clone())
             .bind(shard.projection.as_str())
             .bind(column(shard.generation.0))
             .bind(i64::from(shard.log.get()))

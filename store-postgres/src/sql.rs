@@ -145,6 +145,7 @@ statements! {
     event_at,
     drop_expired,
     exchange_tables,
+    field_values,
     find_documents,
     find_events,
     find_grants,
@@ -206,6 +207,7 @@ statements! {
     sweep,
     tables_of,
     take_lease,
+    take_over_shard,
     written,
 }
 

@@ -193,6 +193,7 @@ async fn nobody_may_more_than_the_role_is_for() {
         "SELECT factum.drop_tables()",
         "UPDATE factum.leases SET counter = 1",
         "SELECT factum.take_lease('a', 'b', '', NULL, NULL, NULL, NULL, NULL, '{}')",
+        "SELECT factum.take_over_shard('a', 1, 0, 0)",
     ];
     let log = [
         "INSERT INTO factum.events SELECT",
@@ -239,7 +240,8 @@ async fn whoever_cannot_change_tables_finds_that_the_store_fits() {
     );
 
     // What a release adds, its owner adds, whoever that is this time, and the roles get what they need of it.
-    let undo = "DROP FUNCTION factum.walk_tags_forward, factum.walk_tags_backward, factum.take_lease, factum.set_tables_aside,
+    let undo = "DROP FUNCTION factum.walk_tags_forward, factum.walk_tags_backward, factum.take_lease, factum.take_over_shard,
+          factum.set_tables_aside,
           factum.commit_fields, factum.meets, factum.value_of, factum.walk_fields, factum.count_fields,
           factum.commit_fading, factum.forget_versions;
         DROP TABLE factum.leases, factum.document_fields, factum.fading;

@@ -1,13 +1,13 @@
 //! Finding documents by their fields: along the index of one of them, or by key.
 
 use factum::{
-    Counted, DocumentKey, DocumentRead, Field, FieldRange, FieldValue, FindDocuments, FindPlan, FoundDocument,
-    FoundPage,
+    Counted, DocumentFields, DocumentKey, DocumentRead, Field, FieldRange, FieldValue, FindDocuments, FindPlan,
+    FoundDocument, FoundPage, LogId, ReadTarget,
 };
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, params};
 
-use crate::append::tenant_column;
+use crate::append::{at, tenant_column};
 use crate::job::Failed;
 use crate::read_models_read::{Answer, damaged, document, fields_of, resolve};
 use crate::readers::Moment;
@@ -111,6 +111,25 @@ pub(crate) fn count(conn: &Connection, find: &FindDocuments) -> Answer<Counted> 
             .query_row(params![generation, tenant, conditions(&check), field, low, high], |row| row.get(0))?,
     };
     Ok(Counted { read, count: count.unsigned_abs() })
+}
+
+/// What the documents with these keys are found by, for each key by log.
+pub(crate) fn values(conn: &Connection, target: &ReadTarget, keys: &[DocumentKey]) -> Answer<Vec<Vec<DocumentFields>>> {
+    let moment = Moment::of(conn)?;
+    let (generation, _) = resolve(&moment, target)?;
+    let mut select = moment.prepare_cached(include_str!("sql/field_values.sql"))?;
+    let mut all = Vec::with_capacity(keys.len());
+    for key in keys {
+        let mut rows = select.query(params![generation, tenant_column(key.tenant()), key.key()])?;
+        let mut of_key = Vec::new();
+        while let Some(row) = rows.next()? {
+            let field: Option<String> = row.get(2)?;
+            let value = field.map(|field| Ok::<_, rusqlite::Error>((field, row.get(3)?))).transpose()?;
+            DocumentFields::add(&mut of_key, LogId::new(row.get(0)?), at(row.get(1)?), value);
+        }
+        all.push(of_key);
+    }
+    Ok(all)
 }
 
 #[cfg(test)]

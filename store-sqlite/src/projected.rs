@@ -8,13 +8,14 @@ use async_trait::async_trait;
 use factum::{
     Batch, Checkpoint, CommitError, DecodedPage, Failure, Generation, GenerationInfo, GenerationState, Generations,
     LogId, Mark, NewGeneration, Projected, ProjectedError, ProjectionName, ProjectionVersion, Query, ReadModelError,
-    ReadModelStore, RecordedEvent, Shard, StopCause, Switch, SwitchError, catch_panic, event_filter,
+    ReadModelStore, RecordedEvent, Shard, StopCause, StoreId, Switch, SwitchError, catch_panic, event_filter,
 };
 
 use crate::job::Failed;
 use crate::projection::{SqlError, SqlProjection, SqlSetupError};
 use crate::projection_write::{self as write, Step, Taken};
 use crate::read_models_read as read;
+use crate::read_models_write as write_models;
 use crate::readers::Moment;
 use crate::store::SqliteStore;
 use crate::tables;
@@ -216,6 +217,15 @@ impl<P: SqlProjection> Projected for SqlProjected<P> {
         Ok(self.store.checkpoint(&self.shard(generation, log)).await?)
     }
 
+    async fn take_over(&self, log: LogId) -> Result<Checkpoint, ProjectedError> {
+        let generation = self.open_live().await?.generation;
+        self.take_over_of(generation, log).await
+    }
+
+    fn store_id(&self) -> Option<StoreId> {
+        ReadModelStore::store_id(&*self.store)
+    }
+
     async fn apply(&self, batch: Batch) -> Result<(), ProjectedError> {
         let applied = self.apply_batch(self.generation().await?, batch).await;
         if let Err(ProjectedError::Commit(CommitError::Stale { .. } | CommitError::Superseded { .. })) = applied {
@@ -260,6 +270,11 @@ impl<P: SqlProjection> Generations for SqlProjected<P> {
 
     async fn checkpoint_of(&self, generation: Generation, log: LogId) -> Result<Checkpoint, ProjectedError> {
         Ok(self.store.checkpoint(&self.shard(generation, log)).await?)
+    }
+
+    async fn take_over_of(&self, generation: Generation, log: LogId) -> Result<Checkpoint, ProjectedError> {
+        let shard = self.shard(generation, log);
+        Ok(self.store.writer.submit(0, move |inside| write_models::take_over(inside, &shard)).await?)
     }
 
     async fn apply_to(&self, generation: Generation, batch: Batch) -> Result<(), ProjectedError> {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use factum::{
-    Checkpoint, Commit, CommitError, Counted, Document, DocumentKey, DocumentPage, Epoch, Failure, Fault,
-    FindDocuments, Finding, Found, FoundPage, Generation, GenerationInfo, GenerationState, History, Lease, LeaseError,
-    LeaseHolder, ListDocuments, NewGeneration, ProjectionName, ReadHistory, ReadModelError, ReadModelStore, Shard,
-    Switch, SwitchError, TakeLease, Tenant,
+    Checkpoint, Commit, CommitError, Counted, Document, DocumentFields, DocumentKey, DocumentPage, Epoch, EventStore,
+    Failure, Fault, FindDocuments, Finding, Found, FoundPage, Generation, GenerationInfo, GenerationState, History,
+    Lease, LeaseError, LeaseHolder, ListDocuments, NewGeneration, ProjectionName, ReadHistory, ReadModelError,
+    ReadModelStore, Shard, StoreId, Switch, SwitchError, TakeLease, Tenant,
 };
 
 use crate::store::SqliteStore;
@@ -136,9 +136,22 @@ impl ReadModelStore for SqliteStore {
         self.readers.read(move |conn| find::count(conn, &query)).await
     }
 
+    async fn field_values(
+        &self,
+        target: &factum::ReadTarget,
+        keys: &[DocumentKey],
+    ) -> Result<Vec<Vec<DocumentFields>>, ReadModelError> {
+        let (target, keys) = (target.clone(), keys.to_vec());
+        self.readers.read(move |conn| find::values(conn, &target, &keys)).await
+    }
+
     async fn next_tenant(&self, target: &factum::ReadTarget, after: &Tenant) -> Result<Option<Tenant>, ReadModelError> {
         let (target, after) = (target.clone(), after.clone());
         self.readers.read(move |conn| read::next_tenant(conn, &target, &after)).await
+    }
+
+    fn store_id(&self) -> Option<StoreId> {
+        Some(EventStore::id(self))
     }
 
     async fn diagnose(&self) -> Result<Vec<Finding>, Fault> {

@@ -196,6 +196,14 @@ pub(crate) fn raise_epoch(
     Ok(epoch)
 }
 
+/// Raises the epoch of a shard, whatever it was, and says how far it is.
+pub(crate) fn take_over(inside: &mut Inside<'_>, shard: &Shard) -> Result<Checkpoint, Failed<ReadModelError>> {
+    let generation = read::existing(inside.conn, &shard.projection, shard.generation)?;
+    let mut raise = inside.conn.prepare_cached(include_str!("sql/raise_shard.sql"))?;
+    raise.execute(params![generation.id, shard.log.get(), shard.partition])?;
+    Ok(read::checkpoint_of(inside.conn, generation.id, shard)?)
+}
+
 pub(crate) fn report(
     inside: &mut Inside<'_>,
     shard: &Shard,

@@ -55,6 +55,16 @@ pub(crate) async fn what_nobody_has_is_taken_and_listed(fixture: &Fixture) {
     assert_eq!(listed(store).await, [a, b], "leases are not listed by name as they were taken");
 }
 
+pub(crate) async fn a_holder_that_says_something_else_has_it_since_it_took_it(fixture: &Fixture) {
+    let Some(store) = fixture.read_models() else { return };
+    let first = take(store, free("a", "one")).await;
+    let again = take(store, TakeLease { note: "busy".to_owned(), ..free("a", "one") }).await;
+    assert!(again.counter > first.counter, "a lease was taken again, and its counter did not rise");
+    let expected = Lease { counter: again.counter, note: "busy".to_owned(), ..first };
+    assert_eq!(again, expected, "who has a lease has it since another time");
+    assert_eq!(listed(store).await, [again], "another lease is listed than was taken");
+}
+
 pub(crate) async fn of_racing_takers_one_wins(fixture: &Fixture) {
     let Some(store) = fixture.read_models() else { return };
     let mut seen = None;

@@ -176,6 +176,8 @@ ways! {
     ReportsInAnyEpoch,
     // Read models: leases.
     TakesWhatIsHeld,
+    /// Who says something else beside a lease has it from then on.
+    ForgetsSince,
     /// Of those who try the last one gets it, though all are told so.
     TakesWhatMoved,
     TakesWithoutRaising,
@@ -260,6 +262,8 @@ ways! {
     /// Has every field that is asked for, without values.
     FindsByAnyField,
     CountsPages,
+    /// Tells what documents are found by, and not how they were then.
+    ValuesWithoutPositions,
     // Read models: history.
     KeepsNothing,
     HistoryWithoutCurrent,

@@ -36,7 +36,11 @@ impl Broken {
             (How::RaisesTheLiveOne, Some(raise)) => raise.state = GenerationState::Live,
             _ => {}
         }
-        let answer = self.inner.take_lease(&take).await;
+        let before = self.lease_now(&take.name).await.filter(|before| before.holder == take.holder);
+        let mut answer = self.inner.take_lease(&take).await;
+        if let (How::ForgetsSince, Some(_), Ok(lease)) = (self.how, before, &mut answer) {
+            lease.since += chrono::TimeDelta::microseconds(1);
+        }
         if self.how == How::RaisesThoughRefused && answer.is_err() {
             let seen = self.lease_now(&take.name).await;
             let holder = seen.clone().map_or(take.holder.clone(), |seen| seen.holder);

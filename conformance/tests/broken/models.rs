@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use factum::{
-    Checkpoint, Commit, CommitError, Counted, Document, DocumentKey, DocumentPage, Epoch, Failure, FindDocuments,
-    Found, FoundPage, Generation, GenerationInfo, GenerationState, History, HistoryFrom, Lease, LeaseError,
-    LeaseHolder, ListDocuments, LogId, NewGeneration, Position, ProjectionName, ProjectionVersion, ReadHistory,
-    ReadModelError, ReadModelStore, ReadTarget, Shard, Switch, SwitchError, TakeLease, Tenant,
+    Checkpoint, Commit, CommitError, Counted, Document, DocumentFields, DocumentKey, DocumentPage, Epoch, Failure,
+    FindDocuments, Found, FoundPage, Generation, GenerationInfo, GenerationState, History, HistoryFrom, Lease,
+    LeaseError, LeaseHolder, ListDocuments, LogId, NewGeneration, Position, ProjectionName, ProjectionVersion,
+    ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard, Switch, SwitchError, TakeLease, Tenant,
 };
 
 use crate::how::How;
@@ -241,6 +241,18 @@ impl ReadModelStore for Broken {
             return Ok(FoundPage { read: self.empty(&find.target), documents: Vec::new(), end: true });
         }
         answer
+    }
+
+    async fn field_values(
+        &self,
+        target: &ReadTarget,
+        keys: &[DocumentKey],
+    ) -> Result<Vec<Vec<DocumentFields>>, ReadModelError> {
+        let mut values = self.inner.field_values(target, keys).await?;
+        if self.how == How::ValuesWithoutPositions {
+            values.iter_mut().flatten().for_each(|of| of.position = Position::START);
+        }
+        Ok(values)
     }
 
     async fn count(&self, find: &FindDocuments) -> Result<Counted, ReadModelError> {

@@ -41,6 +41,15 @@ pub trait Generations: Send + Sync {
     /// [`ReadModelError::Expired`](crate::ReadModelError::Expired) if there is no such generation.
     async fn checkpoint_of(&self, generation: Generation, log: LogId) -> Result<Checkpoint, ProjectedError>;
 
+    /// [`Projected::take_over`](crate::Projected::take_over) of a generation: whoever built it before cannot apply to it
+    /// what it still holds. Called for each log when a replay begins or goes on. As provided it raises nothing.
+    ///
+    /// # Errors
+    /// [`ReadModelError::Expired`](crate::ReadModelError::Expired) if there is no such generation.
+    async fn take_over_of(&self, generation: Generation, log: LogId) -> Result<Checkpoint, ProjectedError> {
+        self.checkpoint_of(generation, log).await
+    }
+
     /// [`Projected::apply`](crate::Projected::apply) to a generation that is not retired.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::document::DocumentKey;
 use crate::limits::{InputError, MAX_NAME, check_text};
+use crate::place::{LogId, Position};
 
 /// With how many of its first bytes a text counts where documents are found or sorted by it.
 pub const MAX_FIELD_TEXT: usize = 500;
@@ -204,6 +205,27 @@ pub struct FieldChange {
     pub field: Cow<'static, str>,
     /// The value; `None` where the document has none, or was deleted.
     pub value: Option<FieldValue>,
+}
+
+/// What one document is found and sorted by, as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentFields {
+    /// The log from which the document is folded.
+    pub log: LogId,
+    /// The position of the document when they were read: another one says that it has changed since.
+    pub position: Position,
+    /// By the names of the fields, [as a store keeps them](FieldValue::to_bytes).
+    pub values: Vec<(String, Vec<u8>)>,
+}
+
+impl DocumentFields {
+    /// Adds a value to those of the last document, or of a new one: for whoever writes a store.
+    pub fn add(all: &mut Vec<Self>, log: LogId, position: Position, value: Option<(String, Vec<u8>)>) {
+        match all.last_mut() {
+            Some(last) if last.log == log => last.values.extend(value),
+            _ => all.push(Self { log, position, values: value.into_iter().collect() }),
+        }
+    }
 }
 
 #[cfg(test)]

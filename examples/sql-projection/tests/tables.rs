@@ -131,6 +131,59 @@ async fn a_halt_is_shown_with_its_event_and_a_replay_that_halts_leaves_what_serv
     assert_eq!(top(&store, 5).await.unwrap()[0].cents, 500);
 }
 
+/// What is in the way of a line is removed by hand, and whoever runs the projection goes on where it stands.
+#[tokio::test]
+async fn tables_that_halted_go_on_after_a_resume_by_another_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("shop.db");
+    let (store, other) = (open(&file), open(&file));
+    let (runner, operator) = (projector(&store), projector(&other));
+    record(&*store, "1", &[placed("Jana")]).await.unwrap();
+    let written = record(&*store, "2", &[added(7)]).await.unwrap();
+    let error = soon(runner.wait_for("revenue", &written)).await.unwrap_err();
+    assert!(matches!(error, ProjectorError::Halted { .. }), "{error:?}");
+    let halted = operator.status_of("revenue").await.unwrap();
+    assert_eq!(halted.state, ProjectionState::Halted);
+
+    // Nothing was mended: it halts at the same event.
+    assert_eq!(operator.resume("revenue").await.unwrap().failures, halted.failure.into_iter().collect::<Vec<_>>());
+    assert_eq!(operator.status_of("revenue").await.unwrap().failure, None, "a resume does not drive it");
+    let error = soon(runner.wait_for("revenue", &written)).await.unwrap_err();
+    assert!(matches!(error, ProjectorError::Halted { .. }), "{error:?}");
+
+    // The parent that its foreign key looks for.
+    let by_hand = rusqlite::Connection::open(&file).unwrap();
+    by_hand.execute("INSERT INTO orders VALUES ('2', 'Petr')", []).unwrap();
+    assert_eq!(operator.resume("revenue").await.unwrap().failures.len(), 1);
+    soon(runner.wait_for("revenue", &written)).await.unwrap();
+    assert_eq!(top(&store, 5).await.unwrap()[0], Top { customer: "Petr".to_owned(), cents: 7 });
+    let status = operator.status_of("revenue").await.unwrap();
+    assert_eq!((status.state, status.failure, status.checkpoint), (ProjectionState::Live, None, written));
+    assert!(operator.resume("revenue").await.unwrap().failures.is_empty());
+}
+
+/// Whoever takes its lease raises the epoch of the tables once, in whichever store the lease lies.
+#[tokio::test]
+async fn a_lease_in_another_store_raises_the_epoch_of_the_tables() {
+    let directory = tempfile::tempdir().unwrap();
+    for apart in [false, true] {
+        let file = directory.path().join(format!("shop-{apart}.db"));
+        let store = open(&file);
+        let leases = if apart { open(&directory.path().join("leases.db")) } else { store.clone() };
+        let epoch = || {
+            let conn = rusqlite::Connection::open(&file).unwrap();
+            conn.query_row("SELECT epoch FROM checkpoints", [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        for taking in 1..=3 {
+            let written = record(&*store, &taking.to_string(), &[placed("Jana"), added(1)]).await.unwrap();
+            let process = Projector::new(store.clone(), leases.clone());
+            let process = process.with_projected(store.sql_projection(Revenue).unwrap());
+            soon(process.wait_for("revenue", &written)).await.unwrap();
+            assert_eq!(epoch(), taking, "leases apart: {apart}");
+        }
+    }
+}
+
 /// Where it is set, the test below is the process that is killed.
 const FILE: &str = "FACTUM_SQL_PROJECTION_FILE";
 const KILLED: &str = "each_event_is_in_the_tables_once_after_kills";

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::io;
 
-use factum::{Bounds, Cursor, Document, DocumentKey, InputError, LogId, Position, Tenant};
+use factum::{Bounds, Cursor, Document, DocumentFields, DocumentKey, InputError, LogId, Position, Tenant};
 use serde::Serialize;
 
 /// What an interval of keys takes beside its documents, and a document beside its key and content, in bytes.
@@ -14,8 +14,9 @@ const PART: usize = 512;
 const SLOT: usize = 700;
 /// A decoded document takes more room than its JSON.
 const CONTENT_FACTOR: usize = 3;
-/// What a kept version takes.
+/// What a kept version takes, and a value of a field beside what it is.
 const KEPT: usize = 120;
+const FIELD: usize = 64;
 
 /// What history makes of a document in one log.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub(super) struct Slot<D> {
     pub(super) folded: Vec<Folded<D>>,
     /// By log and position.
     pub(super) kept: Vec<Kept>,
+    /// What the stored documents are found by, by log.
+    pub(super) fields: Vec<DocumentFields>,
 }
 
 /// A version that is kept of a document, without its content.
@@ -61,14 +64,15 @@ pub(super) enum Verdict {
 
 impl<D> Slot<D> {
     fn new(key: &str, stored: Vec<Document>) -> Self {
-        Self { key: key.into(), stored, folded: Vec::new(), kept: Vec::new() }
+        Self { key: key.into(), stored, folded: Vec::new(), kept: Vec::new(), fields: Vec::new() }
     }
 
     fn bytes(&self) -> usize {
         let stored: usize =
             self.stored.iter().filter_map(|document| document.body.as_ref()).map(|body| body.len()).sum();
         let folded: usize = self.folded.iter().map(|folded| CONTENT_FACTOR * folded.size).sum();
-        SLOT + 2 * self.key.len() + stored + folded + KEPT * self.kept.len()
+        let fields = self.fields.iter().flat_map(|of| &of.values).map(|(_, value)| FIELD + value.len());
+        SLOT + 2 * self.key.len() + stored + folded + KEPT * self.kept.len() + fields.sum::<usize>()
     }
 
     /// What history makes of it in a log.

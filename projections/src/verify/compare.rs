@@ -57,13 +57,16 @@ impl<P: Projection> Verify<'_, P> {
                 return Err(VerifyError::Unserializable { projection, key, cause });
             }
         };
-        let (kind, fields) = match (&expected, stored) {
+        let (kind, mut fields) = match (&expected, stored) {
             (None, None) => return Ok(()),
             (Some((body, bounds)), Some(stored)) => (DifferenceKind::Differs, differing(body, bounds, stored)),
             (Some((body, _)), None) => (DifferenceKind::Missing, Json::diff(Some(&parsed(body)), None, FIELDS)),
             (None, Some(stored)) => (DifferenceKind::Unexpected, Json::diff(None, Some(&found(stored)), FIELDS)),
         };
         self.report.documents += 1;
+        if let (Some(_), Some(stored)) = (&expected, stored) {
+            fields.extend(self.compare_fields(slot, &stored.bounds)?);
+        }
         if fields.is_empty() {
             return Ok(());
         }

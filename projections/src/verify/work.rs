@@ -5,11 +5,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Instant;
 
 use factum::{
-    Bounds, Cursor, DocumentKey, EventStore, Generation, GenerationInfo, GenerationState, LogId, LogPage,
+    Bounds, Cursor, DocumentKey, EventStore, Field, Generation, GenerationInfo, GenerationState, LogId, LogPage,
     NewGeneration, PageLimit, Position, Projected, ReadError, ReadLog, ReadModelError, ReadTarget, Recorded, Tenant,
 };
 
 use super::batch::Batch;
+use super::fields;
 use super::listing::LISTED;
 use super::versions::judge;
 use super::{VerifyError, VerifyOptions, VerifyProgress, VerifyReport, Watch};
@@ -27,6 +28,8 @@ pub(crate) struct Verify<'a, P: Projection> {
     pub(super) options: &'a VerifyOptions,
     started: Instant,
     sample: Option<Sample>,
+    /// By what documents are found: what the generation keeps, and what the code declares.
+    pub(super) fields: Vec<Field>,
     /// What is still to be listed, each tenant from after a key.
     todo: VecDeque<(Tenant, Option<String>)>,
     /// The tenants that are listed, or were found in history alone and are to be.
@@ -91,12 +94,16 @@ impl<'a, P: Projection> Verify<'a, P> {
             documents: 0,
             versions: 0,
             differences: 0,
+            fields_passed: 0,
             events: 0,
             passes: 0,
             seconds: 0.0,
         };
+        let kept = all.into_iter().find(|info| info.generation == generation).map(|info| info.fields);
+        let fields = fields::known::<P>(kept.unwrap_or_default());
         let (todo, known) = (VecDeque::from([(tenant.clone(), None)]), BTreeSet::from([tenant]));
-        Ok(Self { documents, store, options, started, sample: None, todo, known, listed: LISTED, wrong: 0, report })
+        let (sample, listed, wrong) = (None, LISTED, 0);
+        Ok(Self { documents, store, options, started, sample, fields, todo, known, listed, wrong, report })
     }
 
     pub(crate) async fn run(mut self, mut watch: Watch<'_>) -> Result<VerifyReport, VerifyError> {
@@ -191,7 +198,7 @@ impl<'a, P: Projection> Verify<'a, P> {
         while batch.bytes() <= self.options.memory / 2
             && let Some((tenant, after)) = self.todo.pop_front()
         {
-            let mut part = self.list(&tenant, after).await?;
+            let mut part = self.list_with_fields(&tenant, after).await?;
             if let Some(until) = &part.until {
                 self.todo.push_front((tenant, Some(until.clone())));
             }

@@ -34,5 +34,6 @@ GRANT INSERT, UPDATE, DELETE ON factum.checkpoints, factum.documents, factum.doc
 GRANT INSERT, DELETE ON factum.kept, factum.fading, factum.projected_tables TO :projector;
 GRANT EXECUTE ON FUNCTION
   factum.commit_page, factum.commit_fields, factum.commit_fading, factum.forget_versions, factum.hold_shard, factum.change_shard, factum.hold_tables, factum.bound_tables,
-  factum.exchange_tables, factum.set_tables_aside, factum.grant_alike, factum.drop_tables, factum.take_lease
+  factum.exchange_tables, factum.set_tables_aside, factum.grant_alike, factum.drop_tables, factum.take_lease,
+  factum.take_over_shard
   TO :projector;

@@ -52,6 +52,7 @@ pub(crate) const READ_MODELS: Table = &[
     ),
     (How::KeepsFailures, &["commits::a_failure_is_over_once_its_event_was_taken"]),
     (How::ReportsInAnyEpoch, &["commits::a_failure_is_reported_and_taken_back"]),
+    (How::ForgetsSince, &["leases::a_holder_that_says_something_else_has_it_since_it_took_it"]),
     (How::TakesWhatIsHeld, &["leases::of_racing_takers_one_wins", "leases::a_lease_is_taken_over_as_it_was_seen_only"]),
     (How::TakesWhatMoved, &["leases::a_lease_is_taken_over_as_it_was_seen_only"]),
     (How::TakesWithoutRaising, &["leases::taking_a_lease_raises_epochs_with_it"]),
@@ -184,6 +185,7 @@ pub(crate) const READ_MODELS: Table = &[
     (How::KeepsFirstValues, &["finding::fields_follow_their_documents"]),
     (How::FindsByAnyField, &["finding::a_field_that_a_generation_lacks_is_refused"]),
     (How::CountsPages, &["finding::documents_are_found_by_their_fields"]),
+    (How::ValuesWithoutPositions, &["values::what_is_kept_of_documents_is_told_by_key_and_log"]),
     (
         How::KeepsNothing,
         &["history::the_base_is_the_newest_that_lies_within", "history::logs_have_histories_of_their_own"],
