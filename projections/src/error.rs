@@ -184,7 +184,7 @@ impl ProjectorError {
     }
 }
 
-fn fault_of(error: &ProjectedError) -> Option<&Fault> {
+pub(crate) fn fault_of(error: &ProjectedError) -> Option<&Fault> {
     match error {
         ProjectedError::Commit(CommitError::Fault(fault)) | ProjectedError::ReadModel(ReadModelError::Fault(fault)) => {
             Some(fault)

@@ -1,5 +1,6 @@
 //! Building a read model anew from history, while the old one serves.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use factum::{Cursor, Generation, GenerationInfo, ProjectionName, ReadLog};
@@ -12,6 +13,9 @@ use crate::replay_error::ReplayError;
 use crate::replay_generations::GenerationsReplay;
 use crate::replay_options::{ReplayOptions, What};
 use crate::verify::VerifyReport;
+
+/// How much more often a replay is tried again than a call that somebody waits for: a server may take a while to restart.
+const PATIENCE: u32 = 2;
 
 /// What a replay does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -106,8 +110,9 @@ impl Projector {
     /// when it has caught up, it takes the other's place in one step.
     ///
     /// A replay that was stopped, even killed, leaves the live one as it was; the next one goes on where its last commit
-    /// was. What it replaces is kept for a while, as [`ReplayOptions::keep_old`] says, and one can
-    /// [go back](Projector::switch_to) to it. `progress` is called after each page, and nothing is printed.
+    /// was. A store that is away for a while is tried again, twice [as often](crate::ProjectorOptions::attempts) as a caller
+    /// tries: about half a minute by default. What it replaces is kept for a while, as [`ReplayOptions::keep_old`] says, and
+    /// one can [go back](Projector::switch_to) to it. `progress` is called after each page, and nothing is printed.
     ///
     /// # Errors
     /// [`ReplayError`]; the live read model is then as it was.
@@ -143,15 +148,41 @@ impl Inner {
         }
         let replay = async {
             driven.drop_expired().await;
-            match keeper {
-                Keeper::Documents(documents) => documents.replay(driven, &*self.store, options, what, progress).await,
-                Keeper::Tables(generations) => {
-                    let replay = GenerationsReplay::begin(driven, generations, &*self.store, options, what).await?;
-                    replay.run(progress).await
+            let (tried, tries) = (AtomicU32::new(0), self.options.attempts.saturating_mul(PATIENCE));
+            loop {
+                let mut progress = |so_far: ReplayProgress| {
+                    tried.store(0, Ordering::Relaxed);
+                    progress(so_far);
+                };
+                match self.replay_once(driven, keeper, options, what, &mut progress).await {
+                    // A server that restarts is back soon, and what was committed is gone on with.
+                    Err(error) if error.is_transient() && tried.load(Ordering::Relaxed) + 1 < tries => {
+                        let attempt = tried.fetch_add(1, Ordering::Relaxed);
+                        tracing::warn!(projection = %driven.name(), %error, attempt, "a replay goes on after a while");
+                        self.options.timer.sleep(self.options.wait_before(attempt)).await;
+                    }
+                    done => break done,
                 }
             }
         };
         self.alone(driven, replay).await
+    }
+
+    async fn replay_once(
+        &self,
+        driven: &Driven,
+        keeper: Keeper<'_>,
+        options: &ReplayOptions,
+        what: What,
+        progress: Progress<'_>,
+    ) -> Result<ReplayReport, ReplayError> {
+        match keeper {
+            Keeper::Documents(documents) => documents.replay(driven, &*self.store, options, what, progress).await,
+            Keeper::Tables(generations) => {
+                let replay = GenerationsReplay::begin(driven, generations, &*self.store, options, what).await?;
+                replay.run(progress).await
+            }
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! Why a replay did not end, with its facts.
 
-use factum::{Cursor, Failure, Generation, LogId, Position, ProjectedError, ProjectionName, ReadError};
+use factum::{Cursor, Failure, Fault, Generation, LogId, Position, ProjectedError, ProjectionName, ReadError};
 use thiserror::Error;
 
-use crate::error::UnknownProjection;
+use crate::error::{UnknownProjection, fault_of};
 use crate::projection::SetupError;
 use crate::verify::{Difference, VerifyError, VerifyReport};
 
@@ -156,4 +156,15 @@ pub enum ReplayError {
         /// Why.
         source: factum::SwitchError,
     },
+}
+
+impl ReplayError {
+    /// Whether the same call may work later without anybody's help; it goes on where this one was.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Events { source, .. } => source.is_transient(),
+            Self::Target { source, .. } => fault_of(source).is_some_and(Fault::is_transient),
+            _ => false,
+        }
+    }
 }

@@ -334,6 +334,35 @@ async fn a_store_that_is_busy_for_a_while_is_tried_again() {
     assert!(error.is_transient() && error.to_string().contains("the store is too busy"), "{error}");
 }
 
+/// A server that restarts for a second ended a replay of hours, and an operator had to find that and say it again.
+#[tokio::test]
+async fn a_replay_goes_on_when_its_store_was_away_for_a_while() {
+    let store = bank(1);
+    for n in 0..20 {
+        deposit(&*store, 1, n).await;
+    }
+    let faulty = Arc::new(Faulty::new(store.clone()));
+    let options = ProjectorOptions::new().attempts(2).backoff(Duration::from_millis(1), Duration::from_millis(1));
+    let projector = Projector::new(faulty.clone(), store.clone()).with(Turnover::<5>).options(options);
+    let few = || ReplayOptions::new().page_events(2).commit_events(1);
+    let mut away = 0;
+    let now_and_then = |progress: factum_projections::ReplayProgress| {
+        let position = progress.position.get(factum::LogId::FIRST).get();
+        if position == 6 || position == 14 {
+            // Each time as often as it is tried.
+            away += 1;
+            faulty.fail(3);
+        }
+    };
+    let report = soon(projector.replay("turnover", few(), now_and_then)).await.unwrap();
+    assert_eq!((report.live, report.position, away), (true, Position::new(20).into(), 2));
+    let shown = projector.read_model::<Turnover<5>>().get("all").await.unwrap().document;
+    assert_eq!(shown, naive(&Turnover::<5>, &*store, &Tenant::default(), None).await.remove("all"));
+    faulty.fail(4);
+    let error = soon(projector.replay("turnover", few(), |_| {})).await.unwrap_err();
+    assert!(error.is_transient() && error.to_string().contains("the store is too busy"), "{error}");
+}
+
 #[tokio::test]
 async fn a_read_model_that_stands_on_other_events_says_so_until_it_is_replayed() {
     let (old, restored) = (bank(1), bank(1));
