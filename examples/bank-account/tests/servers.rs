@@ -45,6 +45,9 @@ fn a_server_that_restarts_under_everything_loses_nothing() {
     wait_until("they do not come to the head", || are_current(&bank));
     let load = ["load", "--rate", "40", "--seconds", "6", "--accounts", "6", "--json"];
     let load = bank.command(&load).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Its accounts are open, and it has sent commands: before that it ends with what goes wrong.
+    let begun = || bank.json(&["balances", "--json"])["position"].as_u64().unwrap() >= 5_050 + 6 + 3;
+    wait_until("the load does not begin", begun);
     for stop in [Server::stop_immediate as Stop, Server::stop] {
         let replay = ["replay", "--all", "--json"];
         let replay = bank.command(&replay).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
