@@ -208,8 +208,8 @@ async fn what_changes_as_it_is_read_is_not_named() {
     let writing = tokio::spawn({
         let (store, projector, over) = (store.clone(), process::<0>(&store), over.clone());
         async move {
-            for n in 0..u8::MAX {
-                let done = deposit(&*store, n % 20, 1).await;
+            for n in (0..20).cycle() {
+                let done = deposit(&*store, n, 1).await;
                 projector.wait_for("sums", &done).await.unwrap();
                 if over.load(Ordering::SeqCst) {
                     break;
@@ -217,7 +217,7 @@ async fn what_changes_as_it_is_read_is_not_named() {
             }
         }
     });
-    for _ in 0..20 {
+    for _ in 0..60 {
         let mut found = Vec::new();
         let told = |difference: Difference| found.push(difference);
         let report = soon(projector.verify("sums", &VerifyOptions::new(), told, |_| ())).await.unwrap();
