@@ -194,12 +194,21 @@ impl Db {
 
     async fn begin_with(&self, begin: &'static str) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         for _ in 0..self.pool.options().get_max_connections() {
-            match self.pool.begin_with(begin).await {
+            match self.begin_once(begin).await {
                 Err(error) if is_lost(&error) => tracing::debug!(%error, "a connection was lost; beginning on another"),
                 other => return other,
             }
         }
-        self.pool.begin_with(begin).await
+        self.begin_once(begin).await
+    }
+
+    /// Begins to its end, whoever asks for it goes away meanwhile: sqlx 0.9 gives a connection back to the pool whose beginning was
+    /// dropped before it was answered, and does not roll it back. Whoever got it next would write into a transaction that nobody
+    /// ends.
+    async fn begin_once(&self, begin: &'static str) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        let conn = self.pool.acquire().await?;
+        let begun = tokio::spawn(Transaction::begin(conn, Some(SqlStr::from_static(begin))));
+        begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
     }
 
     /// Closes what is shared, after what is under way.

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{event, one, place, stream};
-use factum::{Append, Condition, Cursor, EventStore, Position};
+use factum::{Append, Condition, Cursor, EventStore, Generation, Position, ProjectionName, ReadModelStore};
 use futures_util::FutureExt as _;
 use sqlx::Connection;
 
@@ -79,6 +79,30 @@ async fn a_large_append_that_its_caller_left_lying_does_not_keep_the_order_lock(
     };
     in_time(begun).await;
     in_time(other.append(one("2", Condition::NoStream))).await.unwrap();
+}
+
+/// Its connection went back to the pool within the transaction: whoever got it next wrote what nobody ever committed, and held the
+/// locks of all who came after, so that workers stood still for minutes and nothing said why.
+#[tokio::test]
+async fn whoever_goes_away_while_a_transaction_begins_leaves_none_open() {
+    let Some(place) = place().await else { return };
+    let (store, name) = (place.store().await, ProjectionName::new("balances").unwrap());
+    for polls in 0..200 {
+        // On a connection that is there.
+        store.head().await.unwrap();
+        let mut retire = store.retire(&name, Generation(9), None);
+        for _ in 0..polls / 2 {
+            if (&mut retire).now_or_never().is_some() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    let mut conn = place.connection().await;
+    let open = "SELECT count(*) > 0 FROM pg_stat_activity
+                WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+    let ended = async { while sqlx::query_scalar::<_, bool>(open).fetch_one(&mut conn).await.unwrap() {} };
+    in_time(ended).await;
 }
 
 /// Some of these ended in a panic, in the middle of an append too, and some in a connection that the server refused.
