@@ -24,6 +24,9 @@ impl PostgresStore {
     /// What is answered is true once the transaction is committed, and never happened if it is not. Readers find it when they
     /// next poll.
     ///
+    /// Where `pool.begin()` may be dropped before it is answered, by a timeout or in a `select!`, spawn it: sqlx 0.9 gives such a
+    /// connection back to the pool within the transaction, and whoever gets it next writes what nobody commits.
+    ///
     /// ```no_run
     /// # use factum::{Append, Condition, NewEvent, EventType, StreamId};
     /// # async fn pay(
