@@ -28,7 +28,8 @@ BEGIN
     INSERT INTO factum.leases AS l (counter, since, name, holder, note)
     VALUES (1, clock_timestamp(), p_name, p_holder, p_note)
     ON CONFLICT (name) DO UPDATE SET
-      counter = l.counter + 1, since = excluded.since, holder = excluded.holder, note = excluded.note
+      counter = l.counter + 1, holder = excluded.holder, note = excluded.note,
+      since = CASE WHEN l.holder = excluded.holder THEN l.since ELSE excluded.since END
     WHERE l.holder = p_holder OR (l.holder = p_seen_holder AND l.counter = p_seen_counter);
     taken := FOUND;
     SELECT l.name, l.holder, l.counter, l.since, l.note INTO name, holder, counter, since, note
