@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 
 use crate::columns::{column, tenant_column};
 use crate::db::Db;
-use crate::read_models_read::{Answer, MOST, key_columns, missing, rows, target_columns};
+use crate::read_models_read::{Answer, MOST, missing, rows, rows_of, target_columns};
 use crate::read_models_row::{self as row, Failed};
 
 /// What is looked up, as columns.
@@ -101,17 +101,7 @@ pub(crate) async fn count(db: &Db, find: &FindDocuments) -> Result<Counted, Read
 
 /// What the documents with these keys are found by, for each key by log.
 pub(crate) async fn values(db: &Db, target: &ReadTarget, keys: &[DocumentKey]) -> Answer<Vec<Vec<DocumentFields>>> {
-    let (tenants, names) = key_columns(keys);
-    let (projection, generation, version) = target_columns(target);
-    let query = || {
-        sqlx::query(db.sql.field_values.clone())
-            .bind(projection)
-            .bind(generation)
-            .bind(version)
-            .bind(&tenants[..])
-            .bind(&names[..])
-    };
-    let rows = rows(db, target.projection(), query).await?;
+    let rows = rows_of(db, &db.sql.field_values, target, keys).await?;
     if rows.is_empty() {
         return Err(missing(target));
     }

@@ -41,7 +41,7 @@ fn expired(shard: &Shard) -> ReadModelError {
 }
 
 /// Tenants and keys, as columns.
-pub(crate) fn key_columns(keys: &[DocumentKey]) -> (Vec<&str>, Vec<&str>) {
+fn key_columns(keys: &[DocumentKey]) -> (Vec<&str>, Vec<&str>) {
     keys.iter().map(|key| (tenant_column(key.tenant()), key.key())).unzip()
 }
 
@@ -151,18 +151,17 @@ pub(crate) async fn load(db: &Db, shard: &Shard, keys: &[DocumentKey]) -> Answer
     Ok(documents)
 }
 
-pub(crate) async fn get(db: &Db, target: &ReadTarget, keys: &[DocumentKey]) -> Answer<Found> {
+/// What a statement answers that is asked for a target and for keys.
+pub(crate) async fn rows_of(db: &Db, sql: &SqlStr, target: &ReadTarget, keys: &[DocumentKey]) -> Answer<Vec<PgRow>> {
     let (tenants, names) = key_columns(keys);
     let (projection, generation, version) = target_columns(target);
-    let query = || {
-        sqlx::query(db.sql.get_documents.clone())
-            .bind(projection)
-            .bind(generation)
-            .bind(version)
-            .bind(&tenants[..])
-            .bind(&names[..])
-    };
-    let rows = rows(db, target.projection(), query).await?;
+    let query =
+        || sqlx::query(sql.clone()).bind(projection).bind(generation).bind(version).bind(&tenants[..]).bind(&names[..]);
+    rows(db, target.projection(), query).await
+}
+
+pub(crate) async fn get(db: &Db, target: &ReadTarget, keys: &[DocumentKey]) -> Answer<Found> {
+    let rows = rows_of(db, &db.sql.get_documents, target, keys).await?;
     let first = rows.first().ok_or_else(|| missing(target))?;
     let failed = |failed: Failed| failed.of(target.projection());
     let mut documents = vec![Vec::new(); keys.len()];
