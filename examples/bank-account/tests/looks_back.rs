@@ -2,23 +2,21 @@
 //! generation and a replayed one alike. Each answer is what a plain fold makes of the log and costs a bounded number of events,
 //! or is an error that says what can be had.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use common::stores;
 use factum::{
     Append, At, Condition, Cursor, Event, EventStore, LogId, Metadata, Position, ReadLog, ReadModelStore, Recorded,
     RecordedEvent, RoundTrip, StreamId,
 };
-use factum_memory::MemoryStore;
-use factum_postgres::PostgresOptions;
-use factum_postgres_server::Server;
 use factum_projections::{
     Answer, DocumentError, Forgotten, Keys, PageRequest, Projection, Projector, ProjectorOptions, ReplayOptions,
 };
-use factum_sqlite::SqliteStore;
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize)]
@@ -244,29 +242,17 @@ async fn scenario(store: Arc<dyn EventStore>, read_models: Arc<dyn ReadModelStor
     assert_eq!(compare(&worker, &events, &moments).await, of_the_worker, "a replay keeps another past");
 }
 
-async fn soon(future: impl Future<Output = ()>) {
-    tokio::time::timeout(Duration::from_secs(300), future).await.expect("it hangs");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn in_memory() {
-    let store = Arc::new(MemoryStore::new());
-    soon(scenario(store.clone(), store, 800)).await;
+    stores::in_memory(|store, read_models| scenario(store, read_models, 800)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn on_sqlite() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(SqliteStore::open(folder.path().join("meters.db")).unwrap());
-    soon(scenario(store.clone(), store, 800)).await;
+    stores::on_sqlite(|store, read_models| scenario(store, read_models, 800)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn on_postgres() {
-    let Some(server) = Server::for_test() else { return };
-    let database = server.empty_database().await.unwrap();
-    let options = PostgresOptions::new();
-    options.migrate(&database.url()).await.unwrap();
-    let store = Arc::new(options.connect(&database.url()).await.unwrap());
-    soon(scenario(store.clone(), store, 800)).await;
+    stores::on_postgres(|store, read_models| scenario(store, read_models, 800)).await;
 }

@@ -1,21 +1,20 @@
 //! Replays that are started, broken off, switched and taken back, while a writer writes, workers work and a reader reads: on
 //! each store no read fails or is wrong, and at the end all is what a fresh fold makes of history.
 
+mod common;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use common::stores;
 use factum::{
     Append, Condition, Cursor, Event, EventStore, GenerationState, LogId, Metadata, Position, ReadModelStore, Recorded,
     RoundTrip, StreamId,
 };
-use factum_memory::MemoryStore;
-use factum_postgres::PostgresOptions;
-use factum_postgres_server::Server;
 use factum_projections::{
     GenerationsError, Keys, PageRequest, Projection, Projector, ReplayError, ReplayOptions, VerifyOptions,
 };
-use factum_sqlite::SqliteStore;
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 
@@ -174,29 +173,17 @@ async fn scenario(store: Arc<dyn EventStore>, read_models: Arc<dyn ReadModelStor
     assert!(again.live);
 }
 
-async fn soon(future: impl Future<Output = ()>) {
-    tokio::time::timeout(Duration::from_secs(300), future).await.expect("it hangs");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn in_memory() {
-    let store = Arc::new(MemoryStore::new());
-    soon(scenario(store.clone(), store, 5_000)).await;
+    stores::in_memory(|store, read_models| scenario(store, read_models, 5_000)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn on_sqlite() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(SqliteStore::open(folder.path().join("meters.db")).unwrap());
-    soon(scenario(store.clone(), store, 2_000)).await;
+    stores::on_sqlite(|store, read_models| scenario(store, read_models, 2_000)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn on_postgres() {
-    let Some(server) = Server::for_test() else { return };
-    let database = server.empty_database().await.unwrap();
-    let options = PostgresOptions::new();
-    options.migrate(&database.url()).await.unwrap();
-    let store = Arc::new(options.connect(&database.url()).await.unwrap());
-    soon(scenario(store.clone(), store, 2_000)).await;
+    stores::on_postgres(|store, read_models| scenario(store, read_models, 2_000)).await;
 }
