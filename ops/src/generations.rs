@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use factum::{Cursor, Failure, Generation, GenerationInfo, GenerationState};
-use factum_projections::{Dropped, Projector, ReplayOptions, ReplayProgress, Switched};
+use factum_projections::{Dropped, KeptPast, Projector, ReplayOptions, ReplayProgress, Switched};
 use serde::Serialize;
 
 use crate::args::{GenerationsAction, GenerationsArgs};
@@ -21,6 +21,9 @@ struct GenerationJson {
     created_at: chrono::DateTime<chrono::Utc>,
     kept_until: Option<chrono::DateTime<chrono::Utc>>,
     checkpoint: Cursor,
+    /// Where the past is not kept for ever: from where on it can be had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    past: Option<KeptPast>,
     failure: Option<Failure>,
 }
 
@@ -103,7 +106,11 @@ pub(crate) fn kept(replaced: Generation, keep: Duration) -> String {
 }
 
 async fn list(args: &GenerationsArgs, projector: &Projector, out: &mut (dyn Write + Send)) -> Result<(), OpsError> {
-    let generations = projector.generations(&args.name).await?;
+    let mut generations = Vec::new();
+    for info in projector.generations(&args.name).await? {
+        let past = projector.kept_past(&args.name, info.generation).await?;
+        generations.push((info, past));
+    }
     if args.json {
         let generations = generations.into_iter().map(GenerationJson::from).collect();
         writeln!(out, "{}", serde_json::to_string(&ListedJson { projection: &args.name, generations })?)?;
@@ -114,8 +121,11 @@ async fn list(args: &GenerationsArgs, projector: &Projector, out: &mut (dyn Writ
         "{:>10}  {:>7}  {:<8}  {:>12}  {:<23}  kept until",
         "generation", "version", "state", "checkpoint", "begun"
     )?;
-    for info in &generations {
+    for (info, past) in &generations {
         line(info, out)?;
+        if let Some(past) = past {
+            writeln!(out, "{:>10}  {past}", "")?;
+        }
     }
     Ok(())
 }
@@ -147,8 +157,8 @@ fn line(info: &GenerationInfo, out: &mut (dyn Write + Send)) -> Result<(), OpsEr
     Ok(())
 }
 
-impl From<GenerationInfo> for GenerationJson {
-    fn from(info: GenerationInfo) -> Self {
+impl From<(GenerationInfo, Option<KeptPast>)> for GenerationJson {
+    fn from((info, past): (GenerationInfo, Option<KeptPast>)) -> Self {
         Self {
             generation: info.generation,
             version: info.version.0,
@@ -156,6 +166,7 @@ impl From<GenerationInfo> for GenerationJson {
             created_at: info.created_at,
             kept_until: info.kept_until,
             checkpoint: info.checkpoint,
+            past,
             failure: info.failure,
         }
     }

@@ -85,14 +85,16 @@ fn line(status: &ProjectionStatus, width: usize, out: &mut (dyn Write + Send)) -
             "", status.name
         )?;
     }
+    if let Some(past) = &status.past {
+        writeln!(out, "{:<width$}  {past}", "")?;
+    }
     if let Some(building) = &status.building {
-        let failed = building.failure.as_ref().map_or_else(String::new, |failure| format!(", which {failure}"));
-        let by = building.owner.as_ref().map_or_else(String::new, |owner| format!(", by {}", owner.holder));
-        writeln!(
-            out,
-            "{:<width$}  a replay builds generation {}, now at {}{failed}{by}",
-            "", building.generation, building.checkpoint
-        )?;
+        let (name, generation) = (&status.name, building.generation);
+        let remedy = match building.stopped {
+            true => format!(": run replay {name} again, or generations {name} drop {generation}"),
+            false => String::new(),
+        };
+        writeln!(out, "{:<width$}  {building}{remedy}", "")?;
     }
     Ok(())
 }

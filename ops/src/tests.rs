@@ -1,6 +1,7 @@
 mod doctor;
 mod read_model;
 mod replay;
+mod status;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};

@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 use factum::{Fault, Finding, GenerationState, Holder, Severity};
 use serde::Serialize;
 
+use crate::building::LOOK_EVERY;
 use crate::drive::Driven;
 use crate::error::ProjectorError;
 use crate::failing::Failing;
+use crate::owner::Owner;
 use crate::projector::Projector;
-use crate::status::{Owner, ProjectionState, ProjectionStatus};
-
-/// How long lies between two looks at what should move.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+use crate::status::{ProjectionState, ProjectionStatus};
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -65,7 +64,7 @@ impl Projector {
             |now: &[ProjectionStatus]| first.iter().zip(now).any(|((_, first), now)| is_waited_for(first, now));
         while stands(&now) && begun.elapsed() < time {
             self.inner.options.timer.sleep(LOOK_EVERY.min(time)).await;
-            let Ok(leases) = self.inner.read_models.leases().await else { break };
+            let Ok(leases) = self.inner.leases.observe(&*self.inner.read_models).await else { break };
             for ((driven, first), now) in first.iter().zip(&mut now) {
                 if let Ok(status) = self.inner.status(driven, &leases).await {
                     *now = status;
@@ -84,7 +83,7 @@ impl Projector {
     async fn look(&self, findings: &mut Vec<Finding>) -> Vec<(&Driven, ProjectionStatus)> {
         let mut all = Vec::new();
         // Where they cannot be read, so can no status.
-        let leases = self.inner.read_models.leases().await.unwrap_or_default();
+        let leases = self.inner.leases.observe(&*self.inner.read_models).await.unwrap_or_default();
         for driven in &self.inner.driven {
             match self.inner.status(driven, &leases).await {
                 Ok(status) => all.push((&**driven, status)),
@@ -158,7 +157,7 @@ fn no_answer(of: &str, fault: &Fault) -> Finding {
 /// Whether it has something to do that it was not seen doing.
 fn is_waited_for(first: &ProjectionStatus, now: &ProjectionStatus) -> bool {
     let stands = now.state == ProjectionState::Live && is_behind(now) && first.checkpoint == now.checkpoint;
-    stands || is_abandoned(first, now)
+    stands || (is_abandoned(first, now) && !now.building.as_ref().is_some_and(|building| building.stopped))
 }
 
 fn is_behind(status: &ProjectionStatus) -> bool {
@@ -167,7 +166,7 @@ fn is_behind(status: &ProjectionStatus) -> bool {
 
 fn is_abandoned(first: &ProjectionStatus, now: &ProjectionStatus) -> bool {
     match (&first.building, &now.building) {
-        (Some(first), Some(now)) => first == now && now.failure.is_none(),
+        (Some(first), Some(now)) => (now.stopped || now.stands_as(first)) && now.failure.is_none(),
         _ => false,
     }
 }
@@ -288,13 +287,17 @@ fn building(first: &ProjectionStatus, now: &ProjectionStatus, watched: Duration)
         return Some(finding.remedy(format!("mend the projection, then {remedy}")));
     }
     if is_abandoned(first, now) {
-        let what = format!(
-            "generation {generation} of {name} is half built, at {}, and did not move for {:.1} s",
-            building.checkpoint,
-            watched.as_secs_f64()
-        );
-        let why = "its replay was killed or hangs, or was told with --to how far to go; a large one commits seldom, so look \
-                   for longer with --watch";
+        let at = &building.checkpoint;
+        let (what, why) = if building.stopped {
+            let why = "its replay was killed, or was told with --to how far to go";
+            (format!("generation {generation} of {name} is half built, at {at}, and nobody builds it"), why)
+        } else {
+            let watched = watched.as_secs_f64();
+            let what = format!(
+                "generation {generation} of {name} is half built, at {at}, and did not move for {watched:.1} s"
+            );
+            (what, "its replay was killed or hangs; look for longer with --watch")
+        };
         let finding = Finding::new(Severity::Warning, "replay-abandoned", what).because(why).remedy(remedy);
         return Some(building.owner.iter().map(holder).fold(finding, Finding::holder));
     }

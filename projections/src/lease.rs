@@ -26,7 +26,7 @@ pub(crate) struct Leases {
 #[derive(Default)]
 struct Known {
     held: BTreeMap<LeaseName, Held>,
-    seen: BTreeMap<LeaseName, (Lease, Instant)>,
+    seen: BTreeMap<LeaseName, Seen>,
     /// How many runs of this process would have each.
     wanted: BTreeMap<LeaseName, usize>,
     taken: u64,
@@ -39,6 +39,25 @@ struct Held {
     /// When the store was asked that answered that it is ours.
     asked: Instant,
     taking: Taking,
+}
+
+/// A lease of somebody else as it was first seen, and when.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) lease: Lease,
+    pub(crate) since: Instant,
+}
+
+impl Seen {
+    pub(crate) fn now(lease: Lease) -> Self {
+        Self { lease, since: Instant::now() }
+    }
+
+    /// For how long it has stood still, if the question that was asked then has found it as it was seen.
+    pub(crate) fn still(&self, found: &Lease, asked: Instant) -> Option<Duration> {
+        let same = (&self.lease.holder, self.lease.counter) == (&found.holder, found.counter);
+        same.then(|| asked.saturating_duration_since(self.since))
+    }
 }
 
 /// One taking of a lease: what was known under another is forgotten.
@@ -197,16 +216,11 @@ impl Leases {
         if lease.holder == self.holder {
             return Standing { lease, still: Duration::ZERO };
         }
-        let still = match known.seen.get(&lease.name) {
-            Some((seen, since)) if (&seen.holder, seen.counter) == (&lease.holder, lease.counter) => {
-                asked.saturating_duration_since(*since)
-            }
-            _ => {
-                known.seen.insert(lease.name.clone(), (lease.clone(), Instant::now()));
-                Duration::ZERO
-            }
-        };
-        Standing { lease, still }
+        let still = known.seen.get(&lease.name).and_then(|seen| seen.still(&lease, asked));
+        if still.is_none() {
+            known.seen.insert(lease.name.clone(), Seen::now(lease.clone()));
+        }
+        Standing { lease, still: still.unwrap_or_default() }
     }
 
     /// Takes a lease that nobody has, or that has stood still for `time`; else says how it stands. What is known of other
@@ -220,8 +234,8 @@ impl Leases {
         let _talking = self.talking.lock().await;
         let (name, asked) = (wish.name.clone(), Instant::now());
         let seen = self.known().seen.get(&name).cloned();
-        let seen = seen.filter(|(_, since)| asked.saturating_duration_since(*since) >= time);
-        match store.take_lease(&TakeLease { seen: seen.map(|(lease, _)| lease), ..wish }).await {
+        let seen = seen.filter(|seen| asked.saturating_duration_since(seen.since) >= time);
+        match store.take_lease(&TakeLease { seen: seen.map(|seen| seen.lease), ..wish }).await {
             Ok(lease) => {
                 let mut known = self.known();
                 self.win(&mut known, lease, asked);

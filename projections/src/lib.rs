@@ -11,6 +11,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::await_holding_lock))]
 
 mod ahead;
+mod building;
 mod doctor;
 mod documents;
 mod drive;
@@ -26,8 +27,10 @@ mod heads;
 mod health;
 mod json;
 mod keeper;
+mod kept_past;
 mod lease;
 mod options;
+mod owner;
 mod page;
 mod projection;
 mod projector;
@@ -52,6 +55,7 @@ mod turns;
 mod verify;
 mod wait;
 
+pub use building::BuildingStatus;
 pub use doctor::Diagnosis;
 pub use error::{Diverged, DocumentError, Forgotten, ProjectorError, UnknownProjection};
 pub use fields::FieldValues;
@@ -59,7 +63,9 @@ pub use find::{FieldQuery, Find};
 pub use generations::{Dropped, GenerationsError, Switched};
 pub use health::{ProjectionHealth, WorkerHealth, WorkingOn};
 pub use json::{FieldDifference, Json};
+pub use kept_past::KeptPast;
 pub use options::ProjectorOptions;
+pub use owner::Owner;
 pub use page::{Answer, Entry, Page, PageRequest, PageToken};
 pub use projection::{ApplyError, Keys, Projection, SetupError};
 pub use projector::{ProjectionResult, Projector};
@@ -70,5 +76,5 @@ pub use replay_error::ReplayError;
 pub use replay_estimate::ReplayEstimate;
 pub use replay_options::{KEEP_OLD, ReplayOptions};
 pub use resume::Resumed;
-pub use status::{BuildingStatus, Owner, ProjectionState, ProjectionStatus};
+pub use status::{ProjectionState, ProjectionStatus};
 pub use verify::{Difference, DifferenceKind, VerifyError, VerifyOptions, VerifyProgress, VerifyReport};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use factum::{
-    At, Cursor, DocumentKey, EventStore, Field, Generation, GenerationInfo, Projected, ReadModelError, Switch,
-    SwitchError, Tenant,
+    At, Cursor, DocumentKey, EventStore, Field, Generation, GenerationInfo, History, HistoryFrom, LogId, Position,
+    Projected, ReadHistory, ReadModelError, ReadTarget, Switch, SwitchError, Tenant,
 };
 
 use crate::documents::Documents;
@@ -67,6 +67,12 @@ pub(crate) trait Rebuilt: Projected {
 
     /// By which fields its documents are found.
     fn fields(&self) -> &'static [Field];
+
+    /// Whether its past is not kept for ever.
+    fn forgets(&self) -> bool;
+
+    /// From where on the past of a generation is kept.
+    async fn kept_from(&self, generation: Generation, log: LogId) -> Result<Position, ReadModelError>;
 
     /// A page of the documents that a query finds, as JSON.
     async fn find_json(
@@ -162,6 +168,18 @@ impl<P: Projection> Rebuilt for Documents<P> {
 
     fn fields(&self) -> &'static [Field] {
         P::FIELDS
+    }
+
+    fn forgets(&self) -> bool {
+        P::KEEP_FOR.is_some()
+    }
+
+    async fn kept_from(&self, generation: Generation, log: LogId) -> Result<Position, ReadModelError> {
+        let target = ReadTarget::Generation(self.name.clone(), generation);
+        let (keys, from) = (Vec::new(), HistoryFrom::After(Position::END));
+        let History { kept_from, .. } =
+            self.read_models.history(&ReadHistory { target, log, keys, from, limit: 1 }).await?;
+        Ok(kept_from)
     }
 
     async fn find_json(

@@ -2,15 +2,16 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use factum::{
-    Fault, FaultKind, GenerationState, Lease, LeaseError, LeaseHolder, LeaseName, ProjectedError, RaiseEpochs,
-    ReadModelError, ReadModelStore, TakeLease,
+    Fault, FaultKind, GenerationState, LeaseError, LeaseHolder, LeaseName, ProjectedError, RaiseEpochs, ReadModelError,
+    ReadModelStore, TakeLease,
 };
 use futures_util::future::{self, Either};
 
 use crate::drive::Driven;
+use crate::lease::Seen;
 use crate::projector::Inner;
 use crate::replay_error::ReplayError;
 
@@ -35,7 +36,8 @@ impl Drop for Running {
     }
 }
 
-fn is_broken_off(holder: &LeaseHolder) -> bool {
+/// Whether its replay is known to have ended in this process, without giving its lease back.
+pub(crate) fn is_broken_off(holder: &LeaseHolder) -> bool {
     BROKEN_OFF.lock().unwrap_or_else(PoisonError::into_inner).contains(holder)
 }
 
@@ -70,8 +72,9 @@ impl Inner {
         let (projection, version) = (driven.name().clone(), driven.projected.version());
         let name = LeaseName::replay(&projection, version);
         let time = self.options.lease_time;
-        let (mut take, mut watched) = (TakeLease::free(name, holder.clone()), None::<(Lease, Instant)>);
+        let (mut take, mut watched) = (TakeLease::free(name, holder.clone()), None::<Seen>);
         loop {
+            let asked = Instant::now();
             let lease = match self.read_models.take_lease(&take).await {
                 // What somebody else had has ended while it was looked at.
                 Ok(_) if take.seen.is_none() && watched.is_some() => {
@@ -84,18 +87,15 @@ impl Inner {
                 Err(LeaseError::Fault(fault)) => return Err(target(driven, fault.into())),
                 Err(other) => return Err(target(driven, Fault::new(FaultKind::Other, other.to_string()).into())),
             };
-            let still = match &watched {
-                Some((seen, since)) if seen.holder == lease.holder && seen.counter == lease.counter => since.elapsed(),
-                Some((seen, _)) if seen.holder == lease.holder => {
+            let still = watched.as_ref().and_then(|seen| seen.still(&lease, asked));
+            if still.is_none() {
+                if watched.is_some_and(|seen| seen.lease.holder == lease.holder) {
                     let (holder, since) = (lease.holder.to_string(), lease.since);
                     return Err(ReplayError::Running { projection, holder, since });
                 }
-                _ => {
-                    watched = Some((lease.clone(), Instant::now()));
-                    Duration::ZERO
-                }
-            };
-            if still >= time || is_broken_off(&lease.holder) {
+                watched = Some(Seen::now(lease.clone()));
+            }
+            if still.is_some_and(|still| still >= time) || is_broken_off(&lease.holder) {
                 let (state, logs) = (GenerationState::Building, self.store.logs());
                 take.raise = Some(RaiseEpochs { projection: projection.clone(), version, state, logs });
                 take.seen = Some(lease);

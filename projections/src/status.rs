@@ -3,17 +3,21 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use factum::{
-    Checkpoint, Cursor, Failure, Field, Generation, GenerationInfo, GenerationState, Lease, LeaseName, PageLimit,
-    Position, ProjectionName, ReadLog, RecordedEvent,
+    Checkpoint, Cursor, Failure, Field, Generation, GenerationInfo, GenerationState, PageLimit, Position,
+    ProjectionName, ReadLog, RecordedEvent,
 };
 use serde::Serialize;
 
+use crate::building::{BuildingStatus, LOOK_EVERY, is_in_doubt};
 use crate::drive::{Driven, Trouble};
 use crate::error::{Diverged, ProjectorError};
 use crate::failing::Failing;
 use crate::fields;
+use crate::kept_past::KeptPast;
+use crate::lease::Standing;
+use crate::owner::Owner;
 use crate::projector::{Inner, Projector};
 
 /// What a projection is doing.
@@ -62,42 +66,6 @@ impl fmt::Display for ProjectionState {
     }
 }
 
-/// Who holds the lease of a piece of work.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Owner {
-    /// Who it is: a host, a process and something random.
-    pub holder: String,
-    /// Since when, by the clock of the store.
-    pub since: DateTime<Utc>,
-    /// How often it has taken and renewed the lease: where this stands still, it does nothing.
-    pub counter: u64,
-    /// What it says beside.
-    pub note: String,
-}
-
-impl Owner {
-    fn of(leases: &[Lease], name: &LeaseName) -> Option<Self> {
-        let lease = leases.iter().find(|lease| lease.name == *name)?;
-        let (holder, note) = (lease.holder.to_string(), lease.note.clone());
-        Some(Self { holder, since: lease.since, counter: lease.counter, note })
-    }
-}
-
-/// A generation that a replay builds beside the live one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct BuildingStatus {
-    /// Its number.
-    pub generation: Generation,
-    /// How far it is.
-    pub checkpoint: Cursor,
-    /// Why the replay stopped, if it failed.
-    pub failure: Option<Failure>,
-    /// Who builds it.
-    pub owner: Option<Owner>,
-}
-
 /// How far a projection is, and why it is not further.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -130,13 +98,18 @@ pub struct ProjectionStatus {
     /// Documents cannot be found by one that it does not keep, and it changes only with another
     /// [version](crate::Projection::VERSION) or a replay.
     pub other_fields: Option<String>,
+    /// From where on the past can be had of the live generation, where the projection
+    /// [does not keep it for ever](crate::Projection::KEEP_FOR).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub past: Option<KeptPast>,
     /// The generation that a replay builds, if one does or did.
     pub building: Option<BuildingStatus>,
 }
 
 impl ProjectionStatus {
-    /// What the generations say that are of its version.
-    fn take(&mut self, generations: Vec<GenerationInfo>, declared: Option<&[Field]>) {
+    /// What the generations say that are of its version; answers the one that is half built.
+    fn take(&mut self, generations: Vec<GenerationInfo>, declared: Option<&[Field]>) -> Option<GenerationInfo> {
+        let mut half_built = None;
         self.state = ProjectionState::New;
         for info in generations.into_iter().filter(|info| info.version.0 == self.version) {
             match info.state {
@@ -148,13 +121,11 @@ impl ProjectionStatus {
                     let other = declared.is_some_and(|declared| !fields::are_alike(&info.fields, declared));
                     self.other_fields = other.then(|| crate::find::show(&info.fields));
                 }
-                GenerationState::Building => {
-                    let (generation, checkpoint, failure) = (info.generation, info.checkpoint, info.failure);
-                    self.building = Some(BuildingStatus { generation, checkpoint, failure, owner: None });
-                }
+                GenerationState::Building => half_built = Some(info),
                 GenerationState::Retired | GenerationState::Reopened => {}
             }
         }
+        half_built
     }
 }
 
@@ -166,7 +137,7 @@ impl Projector {
     pub async fn status(&self) -> Result<Vec<ProjectionStatus>, ProjectorError> {
         self.inner.check_setup()?;
         let mut all = Vec::with_capacity(self.inner.driven.len());
-        let leases = self.inner.read_models.leases().await?;
+        let leases = self.inner.leases.observe(&*self.inner.read_models).await?;
         for driven in &self.inner.driven {
             all.push(self.inner.status(driven, &leases).await?);
         }
@@ -176,20 +147,30 @@ impl Projector {
     /// [`status`](Projector::status) from two looks with this time between, which says how fast each projection goes. Where
     /// none of them has anything left to take, it is looked once.
     ///
+    /// Where a replay holds its lease, it is looked again until that was renewed, or has stood still for the
+    /// [lease time](crate::ProjectorOptions::lease_time): so it is known whether a generation is
+    /// [still built](BuildingStatus::stopped). That takes at most 4 seconds.
+    ///
     /// # Errors
     /// [`ProjectorError`] where a store cannot be read.
     pub async fn status_over(&self, time: Duration) -> Result<Vec<ProjectionStatus>, ProjectorError> {
         let (before, begun) = (self.status().await?, Instant::now());
-        if before.iter().all(|status| status.lag == Some(0)) {
+        if before.iter().all(|status| status.lag == Some(0) && !is_in_doubt(status, status)) {
             return Ok(before);
         }
-        self.inner.options.timer.sleep(time).await;
-        let mut after = self.status().await?;
-        let seconds = begun.elapsed().as_secs_f64();
-        for (after, before) in after.iter_mut().zip(&before) {
-            after.rate = self.inner.rate(before, after, seconds);
+        let mut pause = time;
+        loop {
+            self.inner.options.timer.sleep(pause).await;
+            let mut after = self.status().await?;
+            for (after, before) in after.iter_mut().zip(&before) {
+                after.rate = self.inner.rate(before, after, begun.elapsed().as_secs_f64());
+            }
+            let in_doubt = before.iter().zip(&after).any(|(before, after)| is_in_doubt(before, after));
+            if !in_doubt || begun.elapsed() >= DOUBT_MOST {
+                return Ok(after);
+            }
+            pause = LOOK_EVERY;
         }
-        Ok(after)
     }
 
     /// [`status`](Projector::status) of one projection.
@@ -198,7 +179,7 @@ impl Projector {
     /// [`ProjectorError`].
     pub async fn status_of(&self, name: &str) -> Result<ProjectionStatus, ProjectorError> {
         let driven = self.inner.find::<ProjectorError>(name)?;
-        let leases = self.inner.read_models.leases().await?;
+        let leases = self.inner.leases.observe(&*self.inner.read_models).await?;
         self.inner.status(driven, &leases).await
     }
 
@@ -211,8 +192,15 @@ impl Projector {
     }
 }
 
+/// How long it is looked whether a replay goes on.
+const DOUBT_MOST: Duration = Duration::from_secs(4);
+
 impl Inner {
-    pub(crate) async fn status(&self, driven: &Driven, leases: &[Lease]) -> Result<ProjectionStatus, ProjectorError> {
+    pub(crate) async fn status(
+        &self,
+        driven: &Driven,
+        leases: &[Standing],
+    ) -> Result<ProjectionStatus, ProjectorError> {
         let mut status = ProjectionStatus {
             name: driven.name().clone(),
             version: driven.projected.version().0,
@@ -224,17 +212,20 @@ impl Inner {
             state: ProjectionState::Live,
             failure: None,
             trouble: None,
-            owner: Owner::of(leases, &driven.lease),
+            owner: leases.iter().find(|standing| standing.lease.name == driven.lease).map(Owner::of),
             other_fields: None,
+            past: None,
             building: None,
         };
         // The head is read after the checkpoint: an event that comes in between counts as lag, never less than none.
         match driven.generations().await? {
             Some(generations) => {
-                status.take(generations, driven.documents.as_ref().map(|documents| documents.fields()));
-                if let Some(building) = &mut status.building {
-                    let name = LeaseName::replay(driven.name(), driven.projected.version());
-                    building.owner = Owner::of(leases, &name);
+                let declared = driven.documents.as_ref().map(|documents| documents.fields());
+                if let Some(info) = status.take(generations, declared) {
+                    status.building = Some(self.building(driven, leases, info).await?);
+                }
+                if let Some(live) = status.generation {
+                    status.past = self.kept_past(driven, live).await?;
                 }
             }
             None => {

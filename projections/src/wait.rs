@@ -89,10 +89,14 @@ impl Inner {
         let find = |state| generations.iter().find(|info| info.version == version && info.state == state);
         let live = find(GenerationState::Live);
         let none = live.is_none().then(|| format!("no generation of version {version} is live yet"));
-        let built = find(GenerationState::Building).map(|info| {
-            let failed = info.failure.as_ref().map_or_else(String::new, |failure| format!(", which {failure}"));
-            format!("a replay builds generation {}, now at {}{failed}", info.generation, info.checkpoint)
-        });
+        let built = match find(GenerationState::Building) {
+            // That leases were not read says nothing of what is built.
+            Some(info) => match self.building(driven, &[], info.clone()).await {
+                Ok(building) => Some(building.to_string()),
+                Err(_) => Some(format!("a replay builds generation {}, now at {}", info.generation, info.checkpoint)),
+            },
+            None => None,
+        };
         let said: Vec<_> = none.into_iter().chain(built).collect();
         let checkpoint = live.map_or_else(Cursor::start, |info| info.checkpoint.clone());
         (checkpoint, (!said.is_empty()).then(|| said.join("; ")))

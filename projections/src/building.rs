@@ -1,0 +1,92 @@
+//! What a replay builds beside the live generation, and whether anybody does.
+
+use std::fmt;
+use std::time::Duration;
+
+use factum::{Cursor, Failure, Generation, GenerationInfo, LeaseName};
+use serde::Serialize;
+
+use crate::drive::Driven;
+use crate::error::ProjectorError;
+use crate::lease::Standing;
+use crate::owner::Owner;
+use crate::projector::Inner;
+use crate::replay_lease::is_broken_off;
+use crate::status::ProjectionStatus;
+
+/// How long lies between two looks at what should move.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// A generation that a replay builds beside the live one, or has left half built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct BuildingStatus {
+    /// Its number.
+    pub generation: Generation,
+    /// How far it is.
+    pub checkpoint: Cursor,
+    /// Why the replay stopped, if it failed.
+    pub failure: Option<Failure>,
+    /// Who builds it, or did when it was killed.
+    pub owner: Option<Owner>,
+    /// Whether nobody builds it: nobody holds the lease of its replay, or that was seen to stand still for the
+    /// [lease time](crate::ProjectorOptions::lease_time). One look does not tell the lease of a replay that was killed from
+    /// that of one that goes on: see [`Projector::status_over`](crate::Projector::status_over).
+    pub stopped: bool,
+}
+
+impl BuildingStatus {
+    /// Whether neither it nor whoever builds it has moved since.
+    pub(crate) fn stands_as(&self, before: &Self) -> bool {
+        let of = |status: &Self| (status.generation, status.checkpoint.clone(), status.owner.clone());
+        of(self) == of(before)
+    }
+}
+
+/// In words; what to do where nobody builds it is left to whoever shows it.
+impl fmt::Display for BuildingStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let failed = self.failure.as_ref().map_or_else(String::new, |failure| format!(", which {failure}"));
+        let (generation, at) = (self.generation, &self.checkpoint);
+        if self.stopped {
+            return write!(f, "generation {generation} is half built, stopped at {at}{failed}; nobody builds it");
+        }
+        let by = self.owner.as_ref().map_or_else(String::new, |owner| format!(", by {}", owner.holder));
+        write!(f, "a replay builds generation {generation}, now at {at}{failed}{by}")
+    }
+}
+
+/// Whether somebody holds the lease of a replay who may be gone: it was not seen to move between two looks.
+pub(crate) fn is_in_doubt(before: &ProjectionStatus, after: &ProjectionStatus) -> bool {
+    match (&before.building, &after.building) {
+        (Some(before), Some(after)) => !after.stopped && after.stands_as(before),
+        _ => false,
+    }
+}
+
+impl Inner {
+    /// Who builds what is half built. The leases were read before it was found.
+    pub(crate) async fn building(
+        &self,
+        driven: &Driven,
+        leases: &[Standing],
+        info: GenerationInfo,
+    ) -> Result<BuildingStatus, ProjectorError> {
+        let name = LeaseName::replay(driven.name(), driven.projected.version());
+        let find = |all: &[Standing]| all.iter().find(|standing| standing.lease.name == name).cloned();
+        let standing = match find(leases) {
+            // It may have begun since: a replay has its lease before it makes a generation.
+            None => find(&self.leases.observe(&*self.read_models).await?),
+            found => found,
+        };
+        let is_gone =
+            |standing: &Standing| standing.still >= self.options.lease_time || is_broken_off(&standing.lease.holder);
+        Ok(BuildingStatus {
+            generation: info.generation,
+            checkpoint: info.checkpoint,
+            failure: info.failure,
+            stopped: standing.as_ref().is_none_or(is_gone),
+            owner: standing.as_ref().map(Owner::of),
+        })
+    }
+}
