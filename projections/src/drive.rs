@@ -302,7 +302,7 @@ impl Driven {
                 };
                 state.taken_over = true;
                 self.check_ground(store, log, at).await?;
-                self.be_sure_of(log, at.epoch);
+                self.be_sure_of(log, at.epoch, Instant::now());
                 // Only a checkpoint that stands on an event of this store is one to be waited for.
                 self.known().reached.set(log, at.position);
                 *state = LogDrive {
@@ -317,18 +317,25 @@ impl Driven {
         let after = state.looked.map_or(at.position, |mark| mark.position);
         let page = match state.ahead.take().filter(|(ahead, _)| *ahead == after) {
             Some((_, page)) => page,
-            None => match turn.filter(|_| state.at_end) {
-                Some(turn) => {
-                    let page = turn.read(store, log, after, self.projected.filter(), options.limit(state.page_events));
-                    page.await.map_err(|source| self.events(source))?
-                }
-                None => self.read(store, log, after, options.limit(state.page_events)).await?,
-            },
+            None => {
+                let limit = options.limit(state.page_events);
+                let read = async {
+                    match turn.filter(|_| state.at_end) {
+                        Some(turn) => {
+                            let page = turn.read(store, log, after, self.projected.filter(), limit);
+                            page.await.map_err(|source| self.events(source))
+                        }
+                        None => self.read(store, log, after, limit).await,
+                    }
+                };
+                let (page, sure) = future::join(read, self.make_sure_of(store, log, at)).await;
+                sure?;
+                page?
+            }
         };
-        if !self.is_sure_of(log) {
-            self.check_ground(store, log, at).await?;
-        }
-        self.be_sure_of(log, at.epoch);
+        // A page that was long on its way may be of a store that was restored since its ground was looked at beside it.
+        self.make_sure_of(store, log, at).await?;
+        self.be_sure_of(log, at.epoch, Instant::now());
         let LogPage { events, reached, end } = page;
         state.at_end = end;
         let to = reached.filter(|mark| mark.position > after).or(state.looked);

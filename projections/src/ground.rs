@@ -20,12 +20,28 @@ impl Driven {
         self.known().ground.get(&log).is_some_and(|(_, when)| when.elapsed() < PAUSE)
     }
 
-    /// Says that the ground is there, in this epoch: it was looked at, or the log was read on without a pause.
-    pub(crate) fn be_sure_of(&self, log: LogId, epoch: Epoch) {
-        self.known().ground.insert(log, (epoch, Instant::now()));
+    /// Says that the ground was there then, in this epoch: it was looked at, or the log was read on without a pause.
+    pub(crate) fn be_sure_of(&self, log: LogId, epoch: Epoch, then: Instant) {
+        self.known().ground.insert(log, (epoch, then));
         if matches!(self.trouble(), Some(Trouble::Diverged(_))) {
             self.set_trouble(None);
         }
+    }
+
+    /// Looks at the ground if that was not done lately.
+    pub(crate) async fn make_sure_of(
+        &self,
+        store: &dyn EventStore,
+        log: LogId,
+        at: Checkpoint,
+    ) -> Result<(), ProjectorError> {
+        if self.is_sure_of(log) {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        self.check_ground(store, log, at).await?;
+        self.be_sure_of(log, at.epoch, asked);
+        Ok(())
     }
 
     /// Where a log is that somebody else may drive. The ground is looked at in each epoch, since whoever drives it does so
@@ -36,7 +52,7 @@ impl Driven {
         let of_this_epoch = self.known().ground.get(&log).is_some_and(|(epoch, _)| *epoch == at.epoch);
         if !of_this_store || !of_this_epoch || !self.is_sure_of(log) {
             self.check_ground(store, log, at).await?;
-            self.be_sure_of(log, at.epoch);
+            self.be_sure_of(log, at.epoch, Instant::now());
         }
         self.known().reached.set(log, at.position);
         Ok(at)

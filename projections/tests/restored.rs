@@ -66,6 +66,27 @@ async fn a_worker_sees_that_its_store_was_restored_under_it() {
     worker.end().await;
 }
 
+/// After each pause the ground was looked at when the page was there: one way to the store more before each event is shown.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_ground_is_looked_at_while_the_page_is_read() {
+    let (events, _) = before_and_after().await;
+    let store = Arc::new(Faulty::new(events.clone()));
+    let options = ProjectorOptions::new().poll_every(Duration::from_secs(3600));
+    let worker = Worker::start(Projector::new(store.clone(), events.clone()).with(Turnover::<5>).options(options));
+    let at = async |position| {
+        while checkpoint(&events).await != Position::new(position) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    soon(at(10)).await;
+    // It is a while since the last page; the next one comes only beside a look at the ground.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    store.only_beside();
+    deposit(&*events, 1, 1).await;
+    soon(at(11)).await;
+    worker.end().await;
+}
+
 /// Whoever waited took it for granted that what it had once seen in the read model was still of the same events: it said of an
 /// append that the read model showed it, which showed another instead that was lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

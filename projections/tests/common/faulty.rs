@@ -9,6 +9,7 @@ use factum::{
     LogPage, Position, ReadError, ReadLog, ReadStream, RecordedEvent, SnapshotStore, StoreId, StreamPage, Wakeups,
 };
 use factum_memory::MemoryStore;
+use tokio::sync::Notify;
 
 pub struct Faulty {
     id: StoreId,
@@ -16,14 +17,17 @@ pub struct Faulty {
     /// How many reads fail from now on; below 0 they hang.
     failing: AtomicI64,
     reads: AtomicU64,
+    /// Where a page of the log comes only once somebody looks at a position.
+    beside: Mutex<Option<Arc<Notify>>>,
     /// What is done once, the next time that somebody asks for the logs.
     meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Faulty {
     pub fn new(inner: Arc<MemoryStore>) -> Self {
-        let (failing, reads) = (AtomicI64::new(0), AtomicU64::new(0));
-        Self { id: EventStore::id(&*inner), inner: Mutex::new(inner), failing, reads, meanwhile: Mutex::new(None) }
+        let (failing, reads, beside) = (AtomicI64::new(0), AtomicU64::new(0), Mutex::default());
+        let (id, meanwhile) = (EventStore::id(&*inner), Mutex::default());
+        Self { id, inner: Mutex::new(inner), failing, reads, beside, meanwhile }
     }
 
     fn inner(&self) -> Arc<MemoryStore> {
@@ -42,6 +46,15 @@ impl Faulty {
     /// Does something while somebody looks back, between two reads of the read model.
     pub fn meanwhile(&self, what: impl FnOnce() + Send + 'static) {
         *self.meanwhile.lock().unwrap() = Some(Box::new(what));
+    }
+
+    /// From now on each page of the log comes once somebody looks at a position beside.
+    pub fn only_beside(&self) {
+        *self.beside.lock().unwrap() = Some(Arc::default());
+    }
+
+    fn beside(&self) -> Option<Arc<Notify>> {
+        self.beside.lock().unwrap().clone()
     }
 
     pub fn stall(&self) {
@@ -73,6 +86,9 @@ impl EventStore for Faulty {
 
     async fn read_log(&self, read: ReadLog) -> Result<LogPage, ReadError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
+        if let Some(beside) = self.beside() {
+            beside.notified().await;
+        }
         match self.failing.load(Ordering::SeqCst) {
             0 => self.inner().read_log(read).await,
             1.. => {
@@ -84,6 +100,9 @@ impl EventStore for Faulty {
     }
 
     async fn read_positions(&self, log: LogId, positions: &[Position]) -> Result<Vec<RecordedEvent>, ReadError> {
+        if let Some(beside) = self.beside() {
+            beside.notify_one();
+        }
         self.inner().read_positions(log, positions).await
     }
 
