@@ -3,8 +3,8 @@
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use factum::{At, Cursor, Version};
 
-const EXPECTED: &str = "write a position such as 29344, version:N, recorded:TIME or occurred:TIME, with a time such as \
-                        1993-06-30T12:00:00Z, or a day such as 1993-06-30, which means its end";
+const EXPECTED: &str = "write a position such as 29344, version:3, occurred:1993-06-30 or recorded:1993-06-30T12:00:00Z; a \
+                        day means its end";
 
 /// Reads a moment: a position, `version:N`, `recorded:TIME` or `occurred:TIME`. A time is RFC 3339, or a day in UTC, which
 /// means its last microsecond.

@@ -2,6 +2,7 @@ mod doctor;
 mod read_model;
 mod replay;
 mod status;
+mod work;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};

@@ -1,9 +1,10 @@
 //! `work`: keeps read models current, in a process of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;
 
+use factum::Cursor;
 use factum_projections::{Projector, ProjectorError, UnknownProjection, WorkingOn};
 
 use crate::args::WorkArgs;
@@ -50,14 +51,19 @@ pub(crate) async fn work_until(
         console.say(&format!("{signal}: finishes what is in hand"));
     };
     let run = projector.run_only(&only, shutdown);
+    let mut here = BTreeSet::new();
     let results = tokio::select! {
         results = run => results?,
-        () = report(projector, names, console) => Vec::new(),
+        () = report(projector, names, console, &mut here) => Vec::new(),
         () = async { match health { Some(health) => health.serve().await, None => std::future::pending().await } } => Vec::new(),
     };
     let mut failed = 0;
     for ended in &results {
         match &ended.result {
+            // What was left to others all the time has no position here.
+            Ok(cursor) if *cursor == Cursor::start() && !here.contains(ended.projection.as_str()) => {
+                console.say(&format!("{} ended, and was never driven here", ended.projection));
+            }
             Ok(cursor) => console.say(&format!("{} ended at {cursor}", ended.projection)),
             Err(error) => {
                 failed += 1;
@@ -68,8 +74,8 @@ pub(crate) async fn work_until(
     if failed > 0 { Err(OpsError::NotEnded { failed, asked: results.len() }) } else { Ok(()) }
 }
 
-/// Says what changes: which projection is driven here, and what keeps one from going on. Never ends.
-async fn report(projector: &Projector, names: &[String], console: &Console) {
+/// Says what changes: which projection is driven here, and what keeps one from going on. Notes which ever was. Never ends.
+async fn report(projector: &Projector, names: &[String], console: &Console, here: &mut BTreeSet<String>) {
     let mut said: BTreeMap<String, WorkingOn> = BTreeMap::new();
     loop {
         for now in projector.working_on() {
@@ -78,6 +84,9 @@ async fn report(projector: &Projector, names: &[String], console: &Console) {
                 continue;
             }
             let before = said.get(&name);
+            if now.here {
+                here.insert(name.clone());
+            }
             if before.is_some_and(|before| before.here) != now.here {
                 let what = if now.here { "is driven here" } else { "is no longer driven here" };
                 console.say(&format!("{name} {what}"));

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use factum::{
-    Batch, Checkpoint, CommitError, Cursor, Epoch, EventStore, Failure, LeaseName, LogId, LogPage, Mark, PageLimit,
-    Position, Projected, ProjectedError, ProjectionName, ReadLog, ReadModelError, ReadModelStore,
+    Batch, Checkpoint, Cursor, Epoch, EventStore, Failure, LeaseName, LogId, LogPage, Mark, PageLimit, Position,
+    Projected, ProjectedError, ProjectionName, ReadLog, ReadModelStore,
 };
 use futures_util::future;
 
 use crate::error::{Diverged, ProjectorError};
 use crate::failing::Lasting;
-pub(crate) use crate::ground::ground;
+pub(crate) use crate::ground::{ground, holds};
 use crate::heads::Turn;
 use crate::keeper::KeptFailure;
 use crate::lease::Taking;
@@ -314,8 +314,11 @@ impl Driven {
                 at
             }
         };
-        let after = state.looked.map_or(at.position, |mark| mark.position);
-        let page = match state.ahead.take().filter(|(ahead, _)| *ahead == after) {
+        let mut after = state.looked.map_or(at.position, |mark| mark.position);
+        let beforehand = state.ahead.take().filter(|(ahead, _)| *ahead == after);
+        let mut read_before = [state.looked, beforehand.as_ref().and_then(|(_, page)| page.reached)];
+        let mut paused = !self.is_sure_of(log);
+        let mut page = match beforehand {
             Some((_, page)) => page,
             None => {
                 let limit = options.limit(state.page_events);
@@ -334,8 +337,15 @@ impl Driven {
             }
         };
         // A page that was long on its way may be of a store that was restored since its ground was looked at beside it.
+        if !self.is_sure_of(log) {
+            (read_before[1], paused) = (page.reached, true);
+        }
         self.make_sure_of(store, log, at).await?;
         self.be_sure_of(log, at.epoch, Instant::now());
+        if paused && !self.holds_still(store, log, read_before).await? {
+            (state.looked, after) = (None, at.position);
+            page = self.read(store, log, after, options.limit(state.page_events)).await?;
+        }
         let LogPage { events, reached, end } = page;
         state.at_end = end;
         let to = reached.filter(|mark| mark.position > after).or(state.looked);
@@ -384,16 +394,4 @@ impl Driven {
     fn events(&self, source: factum::ReadError) -> ProjectorError {
         ProjectorError::Events { projection: self.name().clone(), source }
     }
-}
-
-/// Whether somebody else has moved the checkpoint, so that the step is to be taken again.
-pub(crate) fn is_overtaken(error: &ProjectorError) -> bool {
-    matches!(
-        error,
-        ProjectorError::Target {
-            source: ProjectedError::Commit(CommitError::Stale { .. } | CommitError::Superseded { .. })
-                | ProjectedError::ReadModel(ReadModelError::Expired { .. }),
-            ..
-        }
-    )
 }

@@ -330,3 +330,15 @@ impl DocumentError {
         matches!(self, Self::ReadModel(ReadModelError::Expired { .. }))
     }
 }
+
+/// Whether somebody else has moved the checkpoint, so that the step is to be taken again.
+pub(crate) fn is_overtaken(error: &ProjectorError) -> bool {
+    matches!(
+        error,
+        ProjectorError::Target {
+            source: ProjectedError::Commit(CommitError::Stale { .. } | CommitError::Superseded { .. })
+                | ProjectedError::ReadModel(ReadModelError::Expired { .. }),
+            ..
+        }
+    )
+}

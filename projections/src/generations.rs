@@ -49,7 +49,7 @@ impl Projector {
     ///
     /// # Errors
     /// [`GenerationsError::Switch`] where it has failed, or was never live and shows less of the history than the live one;
-    /// `CatchUp` where one that was live cannot go on. Then the live one is as it was.
+    /// `CatchUp` where one that was live cannot go on; `Ungrounded` where the store does not hold what it was made of. Then the live one is as it was.
     pub async fn switch_to(&self, name: &str, to: Generation) -> Result<Switched, GenerationsError> {
         self.switch_to_with(name, to, &ReplayOptions::new(), |_| ()).await
     }
@@ -78,6 +78,10 @@ impl Projector {
             return Err(GenerationsError::LiveAlready { projection: projection(), generation: to });
         }
         let keeper = driven.keeper().ok_or_else(|| GenerationsError::NotKept { projection: projection() })?;
+        let read = |error| GenerationsError::Read(Box::new(error));
+        if driven.is_off_ground(&*self.inner.store, keeper, to).await.map_err(read)? {
+            return Err(GenerationsError::Ungrounded { projection: projection(), generation: to });
+        }
         let was_live = matches!(next.state, GenerationState::Retired | GenerationState::Reopened);
         let mut switched = Switched { generation: to, replaced: live.generation, caught_up: 0 };
         match keeper.switch(live.generation, to, Some(options.keep_old)).await {
@@ -210,6 +214,17 @@ pub enum GenerationsError {
         version: u32,
         /// The generation that should become live.
         to: Generation,
+    },
+    /// It was made of events that the store no longer holds, since that was restored from a backup or its tail was lost:
+    /// readers would be shown what never happened. The live one is as it was.
+    #[error(
+        "generation {generation} of {projection} stands on events that the store does not hold, so it is not made live; drop it"
+    )]
+    Ungrounded {
+        /// The projection.
+        projection: ProjectionName,
+        /// The generation that should become live.
+        generation: Generation,
     },
     /// The switch was refused.
     #[error("{source}")]

@@ -6,10 +6,11 @@
 
 use std::time::{Duration, Instant};
 
-use factum::{Checkpoint, Epoch, EventStore, LogId, Position};
+use factum::{Checkpoint, Epoch, EventStore, Generation, LogId, Mark, Position, ReadError};
 
 use crate::drive::{Driven, Trouble};
 use crate::error::{Diverged, ProjectorError};
+use crate::keeper::Keeper;
 
 /// Nobody restores a store in less time.
 pub(crate) const PAUSE: Duration = Duration::from_millis(250);
@@ -44,6 +45,17 @@ impl Driven {
         Ok(())
     }
 
+    /// Whether the store holds what was read up to these events before a pause.
+    pub(crate) async fn holds_still(
+        &self,
+        store: &dyn EventStore,
+        log: LogId,
+        read: [Option<Mark>; 2],
+    ) -> Result<bool, ProjectorError> {
+        let held = holds(store, log, read.into_iter().flatten()).await;
+        held.map_err(|source| ProjectorError::Events { projection: self.name().clone(), source })
+    }
+
     /// Where a log is that somebody else may drive. The ground is looked at in each epoch, since whoever drives it does so
     /// when it begins, and after a pause.
     pub(crate) async fn look_for(&self, store: &dyn EventStore, log: LogId) -> Result<Checkpoint, ProjectorError> {
@@ -74,6 +86,22 @@ impl Driven {
         }))
     }
 
+    /// Whether a generation stands on an event that this store does not hold, in any log.
+    pub(crate) async fn is_off_ground(
+        &self,
+        store: &dyn EventStore,
+        keeper: Keeper<'_>,
+        generation: Generation,
+    ) -> Result<bool, ProjectorError> {
+        for log in store.logs() {
+            let at = keeper.checkpoint_of(generation, log).await.map_err(|source| self.target(source))?;
+            if self.diverged(store, log, at).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// That the checkpoint stands on an event of this store.
     pub(crate) async fn check_ground(
         &self,
@@ -89,6 +117,22 @@ impl Driven {
     }
 }
 
+/// Whether the store holds every event that something was read up to: what was read before it was restored may be of
+/// events that are gone since.
+pub(crate) async fn holds(
+    store: &dyn EventStore,
+    log: LogId,
+    marks: impl IntoIterator<Item = Mark> + Send,
+) -> Result<bool, ReadError> {
+    let marks: Vec<Mark> = marks.into_iter().collect();
+    for mark in marks {
+        if ground(store, log, mark.position, store.id(), mark.event).await?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// What the store has instead of the event that a checkpoint stands on; `None` if that event is there.
 pub(crate) async fn ground(
     store: &dyn EventStore,
@@ -96,7 +140,7 @@ pub(crate) async fn ground(
     position: Position,
     expected_store: factum::StoreId,
     expected: factum::EventId,
-) -> Result<Option<(Option<factum::EventId>,)>, factum::ReadError> {
+) -> Result<Option<(Option<factum::EventId>,)>, ReadError> {
     let found = store.read_positions(log, &[position]).await?;
     let found = found.first().map(|event| event.id);
     let same = found == Some(expected) && store.id() == expected_store;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use factum::{Failure, Generation, GenerationInfo, GenerationState, Generations, ProjectedError, SwitchError};
+use factum::{
+    Checkpoint, Failure, Generation, GenerationInfo, GenerationState, Generations, LogId, ProjectedError, SwitchError,
+};
 
 use crate::drive::Driven;
 use crate::error::ProjectorError;
@@ -69,6 +71,13 @@ impl Driven {
 }
 
 impl Keeper<'_> {
+    pub(crate) async fn checkpoint_of(self, generation: Generation, log: LogId) -> Result<Checkpoint, ProjectedError> {
+        match self {
+            Self::Documents(documents) => Ok(documents.checkpoint_of(generation, log).await?),
+            Self::Tables(generations) => generations.checkpoint_of(generation, log).await,
+        }
+    }
+
     pub(crate) async fn switch(
         self,
         from: Generation,

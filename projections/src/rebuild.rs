@@ -13,7 +13,7 @@ use futures_util::poll;
 
 use crate::ahead::Ahead;
 use crate::documents::Documents;
-use crate::drive::{Driven, ground};
+use crate::drive::{Driven, ground, holds};
 use crate::fields::{are_declared, kept};
 use crate::fold::{Failed, Fold, Page, Stopped, Why};
 use crate::ground::PAUSE;
@@ -179,14 +179,15 @@ impl<'a, P: Projection> Rebuild<'a, P> {
     }
 
     async fn fold_log(&mut self, n: usize, progress: Progress<'_>) -> Result<(), ReplayError> {
-        let (mut pages, mut came) = (Ahead::new(self.store, self.read(n)), Instant::now());
+        let (mut pages, mut came) = (Ahead::new(self.store, self.read(n)), None::<Instant>);
         while let Some(page) = pages.next().await {
             let events = |source| ReplayError::Events { projection: self.documents.name.clone(), source };
             let LogPage { events, reached, end } = page.map_err(events)?;
-            if came.elapsed() >= PAUSE {
-                self.look_down(n).await?;
+            if came.is_none_or(|came| came.elapsed() >= PAUSE) && !self.look_down(n, reached).await? {
+                (pages, came) = (Ahead::new(self.store, self.read(n)), None);
+                continue;
             }
-            came = Instant::now();
+            came = Some(Instant::now());
             let Some(reached) = reached.filter(|mark| mark.position > self.logs[n].position()) else { break };
             let page = Page::decode(events, P::EVENT_TYPES);
             pages.look().await;
@@ -198,19 +199,21 @@ impl<'a, P: Projection> Rebuild<'a, P> {
         self.write(n).await
     }
 
-    /// A server that was away may have come back as it was long ago.
-    async fn look_down(&mut self, n: usize) -> Result<(), ReplayError> {
+    /// A server that was away may have come back as it was long ago. Whether the page that was read up to `reached` is of what it
+    /// holds now.
+    async fn look_down(&mut self, n: usize, reached: Option<Mark>) -> Result<bool, ReplayError> {
         let (documents, store, log) = (self.documents, self.store, &self.logs[n]);
         let folded = log.folded.map(|mark| (mark.position, (store.id(), mark.event)));
         let sent = log.sent.stands_on.map(|stands_on| (log.sent.position, stands_on));
         let (log, generation) = (log.log, self.generation);
-        let Some((position, (expected_store, event))) = folded.or(sent) else { return Ok(()) };
         let projection = || documents.name.clone();
-        match ground(store, log, position, expected_store, event).await {
-            Ok(None) => Ok(()),
-            Ok(Some(_)) => Err(ReplayError::Ungrounded { projection: projection(), generation }),
-            Err(source) => Err(ReplayError::Events { projection: projection(), source }),
+        let events = |source| ReplayError::Events { projection: projection(), source };
+        if let Some((position, (expected_store, event))) = folded.or(sent)
+            && ground(store, log, position, expected_store, event).await.map_err(events)?.is_some()
+        {
+            return Err(ReplayError::Ungrounded { projection: projection(), generation });
         }
+        holds(store, log, reached).await.map_err(events)
     }
 
     fn read(&self, n: usize) -> ReadLog {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use factum::{
-    At, Cursor, DocumentKey, EventStore, Field, Generation, GenerationInfo, History, HistoryFrom, LogId, Position,
-    Projected, ReadHistory, ReadModelError, ReadTarget, Switch, SwitchError, Tenant,
+    At, Checkpoint, Cursor, DocumentKey, EventStore, Field, Generation, GenerationInfo, History, HistoryFrom, LogId,
+    Position, Projected, ReadHistory, ReadModelError, ReadTarget, Switch, SwitchError, Tenant,
 };
 
 use crate::documents::Documents;
@@ -32,6 +32,9 @@ pub(crate) trait Rebuilt: Projected {
 
     /// Its generations, live and others.
     async fn all_generations(&self) -> Result<Vec<GenerationInfo>, ReadModelError>;
+
+    /// Where a generation stands in a log, live or not.
+    async fn checkpoint_of(&self, generation: Generation, log: LogId) -> Result<Checkpoint, ReadModelError>;
 
     /// Makes one generation live in the place of another, and forgets what was known of that one.
     async fn switch(&self, from: Generation, to: Generation, keep_old: Option<Duration>) -> Result<(), SwitchError>;
@@ -123,6 +126,10 @@ impl<P: Projection> Rebuilt for Documents<P> {
 
     async fn all_generations(&self) -> Result<Vec<GenerationInfo>, ReadModelError> {
         self.read_models.generations(&self.name).await
+    }
+
+    async fn checkpoint_of(&self, generation: Generation, log: LogId) -> Result<Checkpoint, ReadModelError> {
+        self.read_models.checkpoint(&self.shard(generation, log)).await
     }
 
     async fn switch(&self, from: Generation, to: Generation, keep_old: Option<Duration>) -> Result<(), SwitchError> {

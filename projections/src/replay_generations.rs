@@ -8,7 +8,8 @@ use factum::{
 };
 
 use crate::ahead::Ahead;
-use crate::drive::{Driven, ground};
+use crate::drive::{Driven, ground, holds};
+use crate::ground::PAUSE;
 use crate::rebuild::RACES;
 use crate::replay::{Progress, ReplayPhase, ReplayProgress, ReplayReport, keep_old, not_beyond, up_to};
 use crate::replay_error::ReplayError;
@@ -133,14 +134,15 @@ impl<'a> GenerationsReplay<'a> {
     }
 
     async fn apply_log(&mut self, n: usize, progress: Progress<'_>) -> Result<(), ReplayError> {
-        let (log, from) = self.logs[n];
-        let limit = PageLimit::events(self.options.page_events).with_bytes(16 << 20);
-        let read = ReadLog::after(log, from.position).filter(self.driven.projected.filter().clone()).limit(limit);
-        let read = up_to(read, self.options);
-        let mut pages = Ahead::new(self.store, read);
+        let (mut pages, mut passed, mut came) = (self.pages(n), None, None::<Instant>);
         while let Some(page) = pages.next().await {
             let events = |source| ReplayError::Events { projection: self.driven.name().clone(), source };
             let LogPage { events, reached, end } = page.map_err(events)?;
+            if came.is_none_or(|came| came.elapsed() >= PAUSE) && !self.look_down(n, [passed, reached]).await? {
+                (pages, passed, came) = (self.pages(n), None, None);
+                continue;
+            }
+            (passed, came) = (reached, Some(Instant::now()));
             let Some(reached) = reached.filter(|mark| mark.position > self.logs[n].1.position) else { break };
             // A page without a match need not be written, unless it is the last.
             if !events.is_empty() || end {
@@ -151,6 +153,27 @@ impl<'a> GenerationsReplay<'a> {
             yield_now().await;
         }
         Ok(())
+    }
+
+    fn pages(&self, n: usize) -> Ahead<'a> {
+        let (log, from) = self.logs[n];
+        let limit = PageLimit::events(self.options.page_events).with_bytes(16 << 20);
+        let read = ReadLog::after(log, from.position).filter(self.driven.projected.filter().clone()).limit(limit);
+        Ahead::new(self.store, up_to(read, self.options))
+    }
+
+    /// A server that was away may have come back as it was long ago. Whether what was read up to these marks is of what it
+    /// holds now.
+    async fn look_down(&self, n: usize, read: [Option<Mark>; 2]) -> Result<bool, ReplayError> {
+        let projection = || self.driven.name().clone();
+        let events = |source| ReplayError::Events { projection: projection(), source };
+        let (log, at) = self.logs[n];
+        if let Some((expected_store, event)) = at.stands_on
+            && ground(self.store, log, at.position, expected_store, event).await.map_err(events)?.is_some()
+        {
+            return Err(ReplayError::Ungrounded { projection: projection(), generation: self.generation });
+        }
+        holds(self.store, log, read.into_iter().flatten()).await.map_err(events)
     }
 
     async fn apply(&mut self, n: usize, events: Vec<factum::RecordedEvent>, to: Mark) -> Result<(), ReplayError> {

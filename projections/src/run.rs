@@ -9,8 +9,8 @@ use futures_util::FutureExt;
 use futures_util::future::{self, Either};
 use tokio::sync::watch;
 
-use crate::drive::{Driven, Trouble, is_overtaken};
-use crate::error::ProjectorError;
+use crate::drive::{Driven, Trouble};
+use crate::error::{ProjectorError, is_overtaken};
 use crate::heads::Turn;
 use crate::projector::{Inner, ProjectionResult, Projector};
 

@@ -8,8 +8,8 @@ use factum::{
 };
 use futures_util::future::{self, Either};
 
-use crate::drive::{Driven, is_overtaken};
-use crate::error::ProjectorError;
+use crate::drive::Driven;
+use crate::error::{ProjectorError, is_overtaken};
 use crate::lease::{Standing, Taking};
 use crate::projector::Inner;
 
@@ -55,9 +55,12 @@ impl Inner {
         cursor: &Cursor,
         time: Duration,
     ) -> Result<(), ProjectorError> {
-        let wait = std::pin::pin!(self.drive_to(driven, cursor));
-        if let Either::Left((done, _)) = future::select(wait, self.options.timer.sleep(time)).await {
-            return done;
+        {
+            let wait = std::pin::pin!(self.drive_to(driven, cursor));
+            if let Either::Left((done, _)) = future::select(wait, self.options.timer.sleep(time)).await {
+                return done;
+            }
+            // Gone from here on, with all that it held.
         }
         // What was waited for was cut off, and gave nothing back. Nobody waits long to be told why.
         let last = async {

@@ -5,13 +5,18 @@ mod common;
 #[path = "common/workers.rs"]
 mod workers;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::*;
-use factum::{Position, ProjectionName, ReadModelStore, Tenant};
+use factum::{
+    Append, Condition, EventStore, Generation, GenerationState, Metadata, Position, ProjectionName, ReadModelStore,
+    Recorded, RoundTrip, StreamId, Tenant,
+};
 use factum_memory::MemoryStore;
-use factum_projections::{Projector, ProjectorError, ProjectorOptions, ReplayError, ReplayOptions};
+use factum_projections::{
+    GenerationsError, Keys, Projection, Projector, ProjectorError, ProjectorOptions, ReplayError, ReplayOptions,
+};
 use workers::Worker;
 
 const NAME: &str = "turnover";
@@ -129,4 +134,115 @@ async fn a_replay_under_which_the_store_was_restored_is_not_made_live() {
     assert_eq!((replayed.live, replayed.position), (true, Position::new(20).into()));
     let shown = projector.read_model::<Turnover<5>>().get("all").await.unwrap().document;
     assert_eq!(shown, naive(&Turnover::<5>, &*restored, &Tenant::default(), None).await.remove("all"));
+}
+
+/// What a store held, and what it holds after a restore: the same events up to one, and others after that.
+async fn with_a_backup(common: i64, lost: i64, since: i64) -> (Arc<MemoryStore>, Arc<MemoryStore>) {
+    let (before, after) = (bank(1), bank(1));
+    for cents in 0..common {
+        let event = factum::encode(&AccountEvent::Deposited { cents }, Metadata::new(), RoundTrip::Checked).unwrap();
+        let append = Append::to(StreamId::of("account", "1").unwrap(), Condition::Any, vec![event]);
+        before.append(append.clone()).await.unwrap();
+        after.append(append).await.unwrap();
+    }
+    for cents in 0..lost {
+        deposit(&*before, 1, 1000 + cents).await;
+    }
+    for cents in 0..since {
+        deposit(&*after, 1, 2000 + cents).await;
+    }
+    (before, after)
+}
+
+async fn shown(projector: &Projector) -> Option<Balance> {
+    projector.read_model::<Turnover<5>>().get("all").await.unwrap().document
+}
+
+async fn expected(store: &MemoryStore) -> Option<Balance> {
+    naive(&Turnover::<5>, store, &Tenant::default(), None).await.remove("all")
+}
+
+/// A switch by hand looked only at how far a generation was: one that was ahead, since it was made of events that were lost, took
+/// the place of the one that had just been replayed from what was restored.
+#[tokio::test]
+async fn what_was_made_of_lost_events_is_not_made_live_by_hand() {
+    let (lost, restored) = with_a_backup(4, 6, 1).await;
+    let store = Arc::new(Faulty::new(lost.clone()));
+    let projector = Projector::new(store.clone(), lost.clone()).with(Turnover::<5>);
+    projector.catch_up().await.unwrap();
+    store.restore(restored.clone());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    projector.replay(NAME, ReplayOptions::new(), |_| {}).await.unwrap();
+    for more in [0, 10] {
+        for cents in 0..more {
+            deposit(&*restored, 1, cents).await;
+        }
+        let switched = projector.switch_to(NAME, Generation(1)).await;
+        let told = matches!(switched, Err(GenerationsError::Ungrounded { generation: Generation(1), .. }));
+        assert!(told, "{more} more: {switched:?}");
+        let all = projector.generations(NAME).await.unwrap();
+        let states: Vec<_> = all.iter().map(|info| info.state).collect();
+        assert_eq!(states, [GenerationState::Retired, GenerationState::Live]);
+    }
+    projector.catch_up().await.unwrap();
+    assert_eq!(shown(&projector).await, expected(&restored).await);
+}
+
+/// A replay looked down at what it had folded, which the restored store held too, and not at the pages that it had read ahead:
+/// these it folded, and went on with what came after their positions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_folds_no_page_that_it_read_before_its_store_was_restored() {
+    let (lost, restored) = with_a_backup(6, 12, 30).await;
+    let store = Arc::new(Faulty::new(lost.clone()));
+    let projector = Projector::new(store.clone(), lost.clone()).with(Turnover::<5>);
+    let away = |progress: factum_projections::ReplayProgress| {
+        if progress.position == Position::new(6).into() {
+            store.restore(restored.clone());
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    };
+    let replayed = soon(projector.replay(NAME, ReplayOptions::new().page_events(2), away)).await.unwrap();
+    assert_eq!((replayed.live, replayed.position), (true, Position::new(36).into()));
+    assert_eq!(shown(&projector).await, expected(&restored).await);
+}
+
+/// The same as [`Turnover`], and its store is restored while it folds its first event.
+struct Slow {
+    meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Projection for Slow {
+    const NAME: &'static str = NAME;
+    type Event = AccountEvent;
+    type Document = Balance;
+
+    fn keys(&self, event: &Recorded<AccountEvent>, keys: &mut Keys) {
+        Turnover::<5>.keys(event, keys);
+    }
+
+    fn apply(&self, key: &str, turnover: &mut Option<Balance>, event: &Recorded<AccountEvent>) {
+        if let Some(meanwhile) = self.meanwhile.lock().unwrap().take() {
+            meanwhile();
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        Turnover::<5>.apply(key, turnover, event);
+    }
+}
+
+/// A worker that lags reads a page while it folds the one before. It looked whether the store still held its checkpoint, which the
+/// restored one did, and folded that page, of events that were gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_folds_no_page_that_it_read_before_its_store_was_restored() {
+    let (lost, restored) = with_a_backup(3, 12, 30).await;
+    let store = Arc::new(Faulty::new(lost.clone()));
+    let (of, to) = (store.clone(), restored.clone());
+    let slow = Slow { meanwhile: Mutex::new(Some(Box::new(move || of.restore(to)))) };
+    let options = ProjectorOptions::new().pages(2, 2);
+    let projector = Projector::new(store.clone(), lost.clone()).with(slow).options(options);
+    soon(projector.catch_up()).await.unwrap();
+    // To the head that there is by now.
+    soon(projector.catch_up()).await.unwrap();
+    let shown = projector.read_model::<Slow>().get("all").await.unwrap();
+    assert_eq!(shown.checkpoint, Position::new(33).into());
+    assert_eq!(shown.document, expected(&restored).await);
 }

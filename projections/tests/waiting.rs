@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::*;
-use factum::{EventStore, Position, Tenant};
+use factum::{EventStore, Position, ReadModelStore, Tenant};
 use factum_memory::MemoryStore;
 use factum_projections::{DocumentError, ProjectionState, Projector, ProjectorError, ProjectorOptions, SetupError};
 use futures_util::FutureExt;
@@ -116,6 +116,20 @@ async fn a_bounded_wait_says_how_far_the_projection_is() {
     assert_eq!((cursor, checkpoint), (&next, &done));
     faulty.heal();
     soon(projector.wait_for("balances", &next)).await.unwrap();
+}
+
+/// What had waited was still there when it was to give its lease back, as one more who waits, so that nothing was given back:
+/// whoever came next had to wait until that lease had stood still.
+#[tokio::test]
+async fn a_wait_whose_time_is_over_leaves_no_lease_behind() {
+    let store = bank(1);
+    let done = open(&*store, 1).await;
+    let faulty = Arc::new(Faulty::new(store.clone()));
+    let projector = Projector::new(faulty.clone(), store.clone()).with(Balances::<5>);
+    faulty.stall();
+    let waited = soon(projector.wait_for_within("balances", &done, Duration::from_millis(50))).await;
+    assert!(matches!(waited, Err(ProjectorError::TimedOut { .. })), "{waited:?}");
+    assert_eq!(store.leases().await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -13,10 +13,10 @@ use crate::store_url::StoreUrl;
 pub(crate) struct Cli {
     /// Where the bank's events and read models are: memory:, sqlite:FILE or postgres://USER@HOST/DATABASE
     /// [default: sqlite:bank.db]
-    #[arg(long, global = true, value_name = "STORE")]
+    #[arg(long, global = true, value_name = "STORE", display_order = 100)]
     pub(crate) store: Option<StoreUrl>,
     /// Where the read models are, if they are elsewhere, such as sqlite:FILE beside events on a server
-    #[arg(long, global = true, value_name = "STORE")]
+    #[arg(long, global = true, value_name = "STORE", display_order = 100)]
     pub(crate) read_models: Option<StoreUrl>,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
