@@ -179,6 +179,7 @@ macro_rules! __every_check {
             }
             read_models::values {
                 what_is_kept_of_documents_is_told_by_key_and_log,
+                what_is_kept_of_documents_that_are_not_there_is_told,
             }
             read_models::generations {
                 opening_makes_a_live_generation_once,

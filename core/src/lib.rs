@@ -64,11 +64,11 @@ pub use query::{Query, QueryItem};
 pub use read::{Direction, LogPage, MAX_POSITIONS, Mark, PageLimit, ReadLog, ReadStream, StreamPage};
 pub use read_model::{
     Checkpoint, Commit, CommitError, Counted, Document, DocumentFields, DocumentKey, DocumentPage, DocumentRead, Epoch,
-    Failure, Field, FieldChange, FieldCondition, FieldKind, FieldRange, FieldValue, FindDocuments, FindPlan, Found,
-    FoundAt, FoundDocument, FoundPage, Generation, GenerationInfo, GenerationState, History, HistoryFrom, Lease,
-    LeaseError, LeaseHolder, LeaseName, ListDocuments, MAX_FIELD_TEXT, NewGeneration, Positions, ProjectionName,
-    ProjectionVersion, RaiseEpochs, ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard, Switch,
-    SwitchError, TakeLease, kept_until,
+    Failure, Field, FieldChange, FieldCondition, FieldKind, FieldPlace, FieldRange, FieldValue, FindDocuments,
+    FindPlan, Found, FoundAt, FoundDocument, FoundPage, Generation, GenerationInfo, GenerationState, History,
+    HistoryFrom, Lease, LeaseError, LeaseHolder, LeaseName, ListDocuments, MAX_FIELD_TEXT, NewGeneration, Positions,
+    ProjectionName, ProjectionVersion, RaiseEpochs, ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard,
+    StrayFields, Switch, SwitchError, TakeLease, kept_until,
 };
 pub use repository::{ExecuteError, Executed, LoadError, Loaded, Repository};
 pub use retry::Retry;

@@ -22,7 +22,7 @@ pub use document::{
     Document, DocumentKey, DocumentPage, DocumentRead, Found, History, HistoryFrom, ListDocuments, ReadHistory,
     ReadTarget,
 };
-pub use field::{DocumentFields, Field, FieldChange, FieldKind, FieldValue, MAX_FIELD_TEXT};
+pub use field::{DocumentFields, Field, FieldChange, FieldKind, FieldPlace, FieldValue, MAX_FIELD_TEXT, StrayFields};
 pub use find::{Counted, FieldCondition, FieldRange, FindDocuments, FindPlan, FoundAt, FoundDocument, FoundPage};
 pub use generation::{
     Generation, GenerationInfo, GenerationState, NewGeneration, ProjectionName, ProjectionVersion, ReadModelError,
@@ -204,6 +204,21 @@ pub trait ReadModelStore: Send + Sync + 'static {
         target: &ReadTarget,
         keys: &[DocumentKey],
     ) -> Result<Vec<Vec<DocumentFields>>, ReadModelError>;
+
+    /// The values to find documents by that are kept of documents which are not there: of a key and log that has none, or
+    /// whose document was deleted. Of all tenants, a page of them; where none are, nothing is wrong.
+    ///
+    /// At most `limit` values are looked at (at least one), such ones and others, beginning after one that an answer before
+    /// named; each is met once, in an order of the store's own, in which those of a key and log follow each other.
+    ///
+    /// # Errors
+    /// As for [`get`](ReadModelStore::get).
+    async fn stray_fields(
+        &self,
+        target: &ReadTarget,
+        after: Option<&FieldPlace>,
+        limit: usize,
+    ) -> Result<StrayFields, ReadModelError>;
 
     /// The tenant after this one that has documents in a generation, deleted ones too; `None` after the last. The default
     /// tenant comes before all others, and these by name: who begins with it misses none.

@@ -112,7 +112,7 @@ fn sum_up(report: &VerifyReport, args: &VerifyArgs, out: &mut (dyn Write + Send)
         }
     };
     let found = match (documents, differences) {
-        (0, _) => "there are none, and history makes none".to_owned(),
+        (0, 0) => "there are none, and history makes none".to_owned(),
         (_, 0) => "all are what history makes of them".to_owned(),
         (_, 1) => "1 is not what history makes of it".to_owned(),
         (_, several) => format!("{several} are not what history makes of them"),

@@ -4,6 +4,7 @@ mod batch;
 mod compare;
 mod fields;
 mod listing;
+mod strays;
 mod versions;
 mod work;
 
@@ -99,7 +100,7 @@ pub enum DifferenceKind {
     Differs,
     /// It is not there.
     Missing,
-    /// It is there, and should not be.
+    /// It is there, and should not be; or what it would be found by is, without it.
     Unexpected,
     /// It is there and cannot be read, and what would be read with it cannot either.
     Unreadable,
@@ -156,7 +157,7 @@ pub struct VerifyReport {
     pub documents: u64,
     /// How many versions of them were compared which are kept for time travel.
     pub versions: u64,
-    /// How many of all these are not what history makes of them.
+    /// How many of all these are not what history makes of them, with those that are not there and would be found.
     pub differences: u64,
     /// Of how many documents it was not compared what they are found by, since they changed as they were read, again and
     /// again: name them as [keys](VerifyOptions::keys), or verify where fewer events come.
@@ -189,7 +190,8 @@ impl Projector {
     /// A document is compared by its JSON, in which the order of fields means nothing, and that of lists something: a set
     /// is to be serialized in an order. The versions of it that are kept for time travel are compared with what history made
     /// of it then, and what it is found and sorted by with what [`Projection::fields`](crate::Projection::fields) says of it.
-    /// One that cannot be read is named, and the others are compared all the same.
+    /// One that cannot be read is named, and the others are compared all the same. So is what would be found by a field and
+    /// is not there, since its values were left over.
     ///
     /// ```
     /// # use factum_projections::{Projector, VerifyError, VerifyOptions};

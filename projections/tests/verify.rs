@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::{Balances, Happening, Turnover, acme, bank, block_on, deposit, history, open, record, record_all, soon};
 use factum::{
-    Commit, Document, DocumentKey, EventStore, Generation, LogId, Mark, Position, ProjectionName, ReadLog,
+    Commit, Document, DocumentKey, EventStore, FieldChange, Generation, LogId, Mark, Position, ProjectionName, ReadLog,
     ReadModelStore, Shard, Tenant,
 };
 use factum_memory::MemoryStore;
@@ -33,6 +33,15 @@ fn shard(projection: &str, log: LogId) -> Shard {
 
 /// Changes documents behind the projector's back: with a commit that moves nothing.
 async fn tamper(store: &MemoryStore, projection: &str, documents: Vec<(DocumentKey, Document)>) {
+    tamper_with(store, projection, documents, Vec::new()).await;
+}
+
+async fn tamper_with(
+    store: &MemoryStore,
+    projection: &str,
+    documents: Vec<(DocumentKey, Document)>,
+    fields: Vec<FieldChange>,
+) {
     let shard = shard(projection, LogId::FIRST);
     let at = store.checkpoint(&shard).await.unwrap();
     let to = Mark { position: at.position, event: at.stands_on.unwrap().1 };
@@ -47,7 +56,7 @@ async fn tamper(store: &MemoryStore, projection: &str, documents: Vec<(DocumentK
             documents,
             kept: Vec::new(),
             keep_from: None,
-            fields: Vec::new(),
+            fields,
         })
         .await
         .unwrap();
@@ -210,6 +219,57 @@ proptest! {
             Ok(())
         }))?;
     }
+}
+
+/// Values of documents that are not there made `find` count what was none, and nothing named them.
+#[test]
+fn what_would_be_found_and_is_not_there_is_named_once() {
+    block_on(soon(async {
+        let store = bank(1);
+        for account in 1..=3 {
+            open(&*store, account).await;
+        }
+        let projector = projector(&store);
+        projector.catch_up().await.unwrap();
+        let value = |tenant: &Tenant, of: &str, field: &'static str, value: i64| FieldChange {
+            key: key(tenant.clone(), of),
+            field: field.into(),
+            value: Some(value.into()),
+        };
+        let (default, nobody) = (Tenant::default(), Tenant::new("nobody").unwrap());
+        // One of a document that is missing too, which is told of that.
+        let two = key(default.clone(), "2");
+        let gone = Document { body: None, ..stored(&store, "balances", &two).await };
+        let left = vec![
+            value(&default, "9", "cents", 5),
+            value(&default, "9", "owner", 6),
+            value(&default, "2", "cents", 7),
+            value(&nobody, "1", "cents", 8),
+        ];
+        tamper_with(&store, "balances", vec![(two, gone)], left).await;
+        let told = |found: Vec<Difference>| {
+            let line = |d: &Difference| {
+                let fields: Vec<_> = d.fields.iter().map(|f| (f.path.clone(), f.expected.is_some())).collect();
+                (d.tenant.clone(), d.key.clone(), d.kind, d.position, fields)
+            };
+            found.iter().map(line).collect::<Vec<_>>()
+        };
+        let of = |field: &str| (format!("fields.{field}"), false);
+        let (third, unexpected) = (Position::new(3), DifferenceKind::Unexpected);
+        let missing = (default.clone(), "2".to_owned(), DifferenceKind::Missing, third, vec![("$".to_owned(), true)]);
+        let nine = (default.clone(), "9".to_owned(), unexpected, third, vec![of("cents"), of("owner")]);
+        let one = (nobody.clone(), "1".to_owned(), unexpected, third, vec![of("cents")]);
+        let (report, found) = verify(&projector, "balances", VerifyOptions::new()).await;
+        assert_eq!((report.documents, report.differences), (3, 3));
+        assert_eq!(told(found), [missing, nine.clone(), one.clone()]);
+        // Only of what is asked for.
+        let (_, found) = verify(&projector, "balances", VerifyOptions::new().keys(["9", "1"])).await;
+        assert_eq!(told(found), [nine]);
+        let (_, found) = verify(&projector, "balances", VerifyOptions::new().tenant(nobody)).await;
+        assert_eq!(told(found), [one]);
+        let (_, found) = verify(&projector, "balances", VerifyOptions::new().keys(["1"])).await;
+        assert_eq!(told(found), []);
+    }));
 }
 
 /// Documents move on while they are compared; none of that is a difference, and a worker is not held up.

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use chrono::{DateTime, Utc};
 use factum::{
     Checkpoint, Commit, CommitError, Cursor, Document, DocumentFields, DocumentKey, Epoch, Failure, Field, FieldChange,
-    FieldRange, Generation, GenerationInfo, GenerationState, HistoryFrom, LogId, NewGeneration, Position,
-    ProjectionVersion, Shard,
+    FieldPlace, FieldRange, Generation, GenerationInfo, GenerationState, HistoryFrom, LogId, NewGeneration, Position,
+    ProjectionVersion, Shard, StrayFields,
 };
 
 /// One build of a read model.
@@ -125,6 +126,29 @@ impl Build {
             Some(DocumentFields { log: *log, position: current.bounds.position, values })
         };
         logs.filter_map(fields).collect()
+    }
+
+    /// What documents are found by that are not there.
+    pub(crate) fn stray_fields(&self, after: Option<&FieldPlace>, limit: usize) -> StrayFields {
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Included(&after.key));
+        let of_logs = self.documents.range((from, Bound::Unbounded));
+        let of_logs = of_logs.flat_map(|(key, logs)| logs.iter().map(move |(log, of_log)| (key, *log, of_log)));
+        let mut places = of_logs
+            .flat_map(|(key, log, of_log)| of_log.values.keys().map(move |field| (key, log, of_log, field)))
+            .skip_while(|(key, log, _, field)| {
+                after.is_some_and(|after| (*key, *log, field.as_ref()) <= (&after.key, after.log, after.field.as_str()))
+            })
+            .peekable();
+        let (mut page, mut last) = (StrayFields::default(), None);
+        for (key, log, of_log, field) in places.by_ref().take(limit.max(1)) {
+            let place = FieldPlace { key: key.clone(), log, field: field.to_string() };
+            if of_log.current.as_ref().is_none_or(|current| current.body.is_none()) {
+                page.strays.push((place.clone(), of_log.values[field].clone()));
+            }
+            last = Some(place);
+        }
+        page.next = last.filter(|_| places.peek().is_some());
+        page
     }
 
     pub(crate) fn history(&self, key: &DocumentKey, log: LogId, from: &HistoryFrom, limit: usize) -> Vec<Document> {

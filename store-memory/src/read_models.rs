@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use factum::{
     Checkpoint, Commit, CommitError, Counted, Document, DocumentFields, DocumentKey, DocumentPage, DocumentRead, Epoch,
-    EventStore, Failure, FindDocuments, Found, FoundPage, Generation, GenerationInfo, GenerationState, History, Lease,
-    LeaseError, LeaseHolder, LeaseName, ListDocuments, NewGeneration, ProjectionName, ProjectionVersion, RaiseEpochs,
-    ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard, StoreId, Switch, SwitchError, TakeLease, Tenant,
-    kept_until,
+    EventStore, Failure, FieldPlace, FindDocuments, Found, FoundPage, Generation, GenerationInfo, GenerationState,
+    History, Lease, LeaseError, LeaseHolder, LeaseName, ListDocuments, NewGeneration, ProjectionName,
+    ProjectionVersion, RaiseEpochs, ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard, StoreId,
+    StrayFields, Switch, SwitchError, TakeLease, Tenant, kept_until,
 };
 
 use crate::find;
@@ -297,6 +297,15 @@ impl ReadModelStore for MemoryStore {
         let models = self.lock(&self.read_models)?;
         let (_, build) = models.target(target)?;
         Ok(keys.iter().map(|key| build.field_values(key)).collect())
+    }
+
+    async fn stray_fields(
+        &self,
+        target: &ReadTarget,
+        after: Option<&FieldPlace>,
+        limit: usize,
+    ) -> Result<StrayFields, ReadModelError> {
+        Ok(self.lock(&self.read_models)?.target(target)?.1.stray_fields(after, limit))
     }
 
     async fn next_tenant(&self, target: &ReadTarget, after: &Tenant) -> Result<Option<Tenant>, ReadModelError> {

@@ -1,8 +1,8 @@
 //! Finding documents by their fields: along the index of one of them, or by key. Each answer is one statement.
 
 use factum::{
-    Counted, DocumentFields, DocumentKey, FieldRange, FieldValue, FindDocuments, FoundDocument, FoundPage, LogId,
-    Position, ReadModelError, ReadTarget,
+    Counted, DocumentFields, DocumentKey, FieldPlace, FieldRange, FieldValue, FindDocuments, FoundDocument, FoundPage,
+    LogId, Position, ReadModelError, ReadTarget, StrayFields, Tenant,
 };
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -115,4 +115,56 @@ pub(crate) async fn values(db: &Db, target: &ReadTarget, keys: &[DocumentKey]) -
     };
     rows.iter().try_for_each(&mut add).map_err(|failed| failed.of(target.projection()))?;
     Ok(all)
+}
+
+/// What documents are found by that are not there: of so many values after one.
+pub(crate) async fn strays(
+    db: &Db,
+    target: &ReadTarget,
+    after: Option<&FieldPlace>,
+    limit: usize,
+) -> Answer<StrayFields> {
+    let (projection, generation, version) = target_columns(target);
+    let limit = limit.clamp(1, MOST) as u64;
+    let (tenant, key, log, field) = match after {
+        Some(FieldPlace { key, log, field }) => {
+            (tenant_column(key.tenant()), key.key(), i64::from(log.get()), &**field)
+        }
+        None => ("", "", -1, ""),
+    };
+    let query = || {
+        sqlx::query(db.sql.stray_fields.clone())
+            .bind(projection)
+            .bind(generation)
+            .bind(version)
+            .bind(tenant)
+            .bind(key)
+            .bind(log)
+            .bind(field)
+            .bind(column(limit))
+    };
+    let rows = rows(db, target.projection(), query).await?;
+    if rows.is_empty() {
+        return Err(missing(target));
+    }
+    let mut page = StrayFields::default();
+    for row in &rows {
+        let failed = |failed: Failed| failed.of(target.projection());
+        // One row without a value says that there are none.
+        let Some(n) = row::number(row, 6).map_err(failed)? else { break };
+        let text = |column| row.try_get::<String, _>(column).map_err(|error| failed(error.into()));
+        let tenant = text(0)?;
+        let tenant = if tenant.is_empty() { Tenant::default() } else { Tenant::new(tenant)? };
+        let key = DocumentKey::new(tenant, text(1)?)?;
+        let log = row::count(row, 2).and_then(row::small).map_err(failed)?;
+        let place = FieldPlace { key, log: LogId::new(log), field: text(3)? };
+        if n == limit {
+            page.next = Some(place.clone());
+        }
+        if row.try_get(5).map_err(|error| failed(error.into()))? {
+            let value = row::raw(row, 4).map_err(failed)?.unwrap_or_default().to_vec();
+            page.strays.push((place, value));
+        }
+    }
+    Ok(page)
 }

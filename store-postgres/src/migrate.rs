@@ -38,10 +38,11 @@ const MIGRATIONS: &[Migration] = migrations! {
     8 "0008_fields",
     9 "0009_retention",
     10 "0010_take_over",
+    11 "0011_strays",
 };
 
 /// The newest migration that this release knows, and needs.
-pub(crate) const KNOWN: i32 = 10;
+pub(crate) const KNOWN: i32 = 11;
 
 /// What a store says of itself.
 #[derive(Clone, Copy, Debug)]

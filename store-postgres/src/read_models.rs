@@ -5,9 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use factum::{
     Checkpoint, Commit, CommitError, Counted, Document, DocumentFields, DocumentKey, DocumentPage, Epoch, EventStore,
-    Failure, Fault, FindDocuments, Finding, Found, FoundPage, Generation, GenerationInfo, GenerationState, History,
-    Lease, LeaseError, LeaseHolder, ListDocuments, NewGeneration, ProjectionName, ReadHistory, ReadModelError,
-    ReadModelStore, ReadTarget, Shard, StoreId, Switch, SwitchError, TakeLease, Tenant,
+    Failure, Fault, FieldPlace, FindDocuments, Finding, Found, FoundPage, Generation, GenerationInfo, GenerationState,
+    History, Lease, LeaseError, LeaseHolder, ListDocuments, NewGeneration, ProjectionName, ReadHistory, ReadModelError,
+    ReadModelStore, ReadTarget, Shard, StoreId, StrayFields, Switch, SwitchError, TakeLease, Tenant,
 };
 use tokio::runtime::Handle;
 
@@ -141,6 +141,15 @@ impl ReadModelStore for PostgresStore {
         keys: &[DocumentKey],
     ) -> Result<Vec<Vec<DocumentFields>>, ReadModelError> {
         find::values(&self.db, target, keys).await
+    }
+
+    async fn stray_fields(
+        &self,
+        target: &ReadTarget,
+        after: Option<&FieldPlace>,
+        limit: usize,
+    ) -> Result<StrayFields, ReadModelError> {
+        find::strays(&self.db, target, after, limit).await
     }
 
     async fn next_tenant(&self, target: &ReadTarget, after: &Tenant) -> Result<Option<Tenant>, ReadModelError> {

@@ -204,6 +204,7 @@ statements! {
     set_generation_state,
     set_tables_aside,
     settle,
+    stray_fields,
     sweep,
     tables_of,
     take_lease,

@@ -1,8 +1,8 @@
 //! Finding documents by their fields: along the index of one of them, or by key.
 
 use factum::{
-    Counted, DocumentFields, DocumentKey, DocumentRead, Field, FieldRange, FieldValue, FindDocuments, FindPlan,
-    FoundDocument, FoundPage, LogId, ReadTarget,
+    Counted, DocumentFields, DocumentKey, DocumentRead, Field, FieldPlace, FieldRange, FieldValue, FindDocuments,
+    FindPlan, FoundDocument, FoundPage, LogId, ReadTarget, StrayFields, Tenant,
 };
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, params};
@@ -130,6 +130,41 @@ pub(crate) fn values(conn: &Connection, target: &ReadTarget, keys: &[DocumentKey
         all.push(of_key);
     }
     Ok(all)
+}
+
+/// What documents are found by that are not there: of so many values after one.
+pub(crate) fn strays(
+    conn: &Connection,
+    target: &ReadTarget,
+    after: Option<&FieldPlace>,
+    limit: usize,
+) -> Answer<StrayFields> {
+    let moment = Moment::of(conn)?;
+    let (generation, _) = resolve(&moment, target)?;
+    let limit = i64::try_from(limit.max(1)).unwrap_or(i64::MAX);
+    let (tenant, key, log, field) = match after {
+        Some(FieldPlace { key, log, field }) => {
+            (tenant_column(key.tenant()), key.key(), i64::from(log.get()), &**field)
+        }
+        None => ("", "", -1, ""),
+    };
+    let mut select = moment.prepare_cached(include_str!("sql/stray_fields.sql"))?;
+    let mut rows = select.query(params![generation, tenant, key, log, field, limit])?;
+    let mut page = StrayFields::default();
+    while let Some(row) = rows.next()? {
+        let (tenant, key): (String, String) = (row.get(0)?, row.get(1)?);
+        let tenant = if tenant.is_empty() { Ok(Tenant::default()) } else { Tenant::new(tenant) };
+        let key = tenant.and_then(|tenant| DocumentKey::new(tenant, key));
+        let key = key.map_err(|error| Failed::Answer(error.into()))?;
+        let place = FieldPlace { key, log: LogId::new(row.get(2)?), field: row.get(3)? };
+        if row.get::<_, i64>(6)? == limit {
+            page.next = Some(place.clone());
+        }
+        if row.get(5)? {
+            page.strays.push((place, row.get(4)?));
+        }
+    }
+    Ok(page)
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use factum::{
     Checkpoint, Commit, CommitError, Counted, Document, DocumentFields, DocumentKey, DocumentPage, Epoch, EventStore,
-    Failure, Fault, FindDocuments, Finding, Found, FoundPage, Generation, GenerationInfo, GenerationState, History,
-    Lease, LeaseError, LeaseHolder, ListDocuments, NewGeneration, ProjectionName, ReadHistory, ReadModelError,
-    ReadModelStore, Shard, StoreId, Switch, SwitchError, TakeLease, Tenant,
+    Failure, Fault, FieldPlace, FindDocuments, Finding, Found, FoundPage, Generation, GenerationInfo, GenerationState,
+    History, Lease, LeaseError, LeaseHolder, ListDocuments, NewGeneration, ProjectionName, ReadHistory, ReadModelError,
+    ReadModelStore, Shard, StoreId, StrayFields, Switch, SwitchError, TakeLease, Tenant,
 };
 
 use crate::store::SqliteStore;
@@ -143,6 +143,16 @@ impl ReadModelStore for SqliteStore {
     ) -> Result<Vec<Vec<DocumentFields>>, ReadModelError> {
         let (target, keys) = (target.clone(), keys.to_vec());
         self.readers.read(move |conn| find::values(conn, &target, &keys)).await
+    }
+
+    async fn stray_fields(
+        &self,
+        target: &factum::ReadTarget,
+        after: Option<&FieldPlace>,
+        limit: usize,
+    ) -> Result<StrayFields, ReadModelError> {
+        let (target, after) = (target.clone(), after.cloned());
+        self.readers.read(move |conn| find::strays(conn, &target, after.as_ref(), limit)).await
     }
 
     async fn next_tenant(&self, target: &factum::ReadTarget, after: &Tenant) -> Result<Option<Tenant>, ReadModelError> {

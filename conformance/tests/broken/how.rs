@@ -264,6 +264,8 @@ ways! {
     CountsPages,
     /// Tells what documents are found by, and not how they were then.
     ValuesWithoutPositions,
+    FindsNoStrays,
+    FindsStraysOfOnePage,
     // Read models: history.
     KeepsNothing,
     HistoryWithoutCurrent,

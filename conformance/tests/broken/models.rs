@@ -6,9 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use factum::{
     Checkpoint, Commit, CommitError, Counted, Document, DocumentFields, DocumentKey, DocumentPage, Epoch, Failure,
-    FindDocuments, Found, FoundPage, Generation, GenerationInfo, GenerationState, History, HistoryFrom, Lease,
-    LeaseError, LeaseHolder, ListDocuments, LogId, NewGeneration, Position, ProjectionName, ProjectionVersion,
-    ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard, Switch, SwitchError, TakeLease, Tenant,
+    FieldPlace, FindDocuments, Found, FoundPage, Generation, GenerationInfo, GenerationState, History, HistoryFrom,
+    Lease, LeaseError, LeaseHolder, ListDocuments, LogId, NewGeneration, Position, ProjectionName, ProjectionVersion,
+    ReadHistory, ReadModelError, ReadModelStore, ReadTarget, Shard, StrayFields, Switch, SwitchError, TakeLease,
+    Tenant,
 };
 
 use crate::how::How;
@@ -253,6 +254,21 @@ impl ReadModelStore for Broken {
             values.iter_mut().flatten().for_each(|of| of.position = Position::START);
         }
         Ok(values)
+    }
+
+    async fn stray_fields(
+        &self,
+        target: &ReadTarget,
+        after: Option<&FieldPlace>,
+        limit: usize,
+    ) -> Result<StrayFields, ReadModelError> {
+        let mut page = self.inner.stray_fields(target, after, limit).await?;
+        match self.how {
+            How::FindsNoStrays => page.strays.clear(),
+            How::FindsStraysOfOnePage => page.next = None,
+            _ => {}
+        }
+        Ok(page)
     }
 
     async fn count(&self, find: &FindDocuments) -> Result<Counted, ReadModelError> {

@@ -228,6 +228,26 @@ impl DocumentFields {
     }
 }
 
+/// Where a value lies that a document is found by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FieldPlace {
+    /// Of which document.
+    pub key: DocumentKey,
+    /// The log from which that is folded.
+    pub log: LogId,
+    /// Of which field.
+    pub field: String,
+}
+
+/// Values that are kept to find documents by that are not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StrayFields {
+    /// Where they lie, and what they are, [as a store keeps them](FieldValue::to_bytes).
+    pub strays: Vec<(FieldPlace, Vec<u8>)>,
+    /// The value that was looked at last, after which it goes on; `None` if there are no more.
+    pub next: Option<FieldPlace>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -72,6 +72,9 @@ impl<P: Projection> Verify<'_, P> {
         }
         self.report.differences += 1;
         let (tenant, key, position) = (part.tenant.clone(), slot.key.to_string(), part.checkpoint.get(log));
+        if kind == DifferenceKind::Missing {
+            self.missing.add(&tenant, &key, log);
+        }
         (watch.found)(Difference { tenant, key, log, kind, kept: false, position, fields });
         Ok(())
     }

@@ -116,12 +116,12 @@ fn json(value: FieldValue) -> Json {
     }
 }
 
-fn kept(kind: FieldKind, value: &[u8]) -> Json {
+pub(super) fn kept(kind: FieldKind, value: &[u8]) -> Json {
     FieldValue::from_bytes(kind, value).map_or_else(|| unread(value), json)
 }
 
 /// A value that is none of its kind.
-fn unread(value: &[u8]) -> Json {
+pub(super) fn unread(value: &[u8]) -> Json {
     let hex = value.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     Json::Text(format!("not read as a value: 0x{hex}"))
 }

@@ -12,6 +12,7 @@ use factum::{
 use super::batch::Batch;
 use super::fields;
 use super::listing::LISTED;
+use super::strays::Missing;
 use super::versions::judge;
 use super::{VerifyError, VerifyOptions, VerifyProgress, VerifyReport, Watch};
 use crate::ahead::Ahead;
@@ -37,6 +38,8 @@ pub(crate) struct Verify<'a, P: Projection> {
     pub(super) listed: usize,
     /// How many kept versions were found wrong.
     wrong: usize,
+    /// What was told to be missing.
+    pub(super) missing: Missing,
     pub(super) report: VerifyReport,
 }
 
@@ -102,8 +105,8 @@ impl<'a, P: Projection> Verify<'a, P> {
         let kept = all.into_iter().find(|info| info.generation == generation).map(|info| info.fields);
         let fields = fields::known::<P>(kept.unwrap_or_default());
         let (todo, known) = (VecDeque::from([(tenant.clone(), None)]), BTreeSet::from([tenant]));
-        let (sample, listed, wrong) = (None, LISTED, 0);
-        Ok(Self { documents, store, options, started, sample, fields, todo, known, listed, wrong, report })
+        let (sample, listed, wrong, missing) = (None, LISTED, 0, Missing::default());
+        Ok(Self { documents, store, options, started, sample, fields, todo, known, listed, wrong, missing, report })
     }
 
     pub(crate) async fn run(mut self, mut watch: Watch<'_>) -> Result<VerifyReport, VerifyError> {
@@ -121,6 +124,7 @@ impl<'a, P: Projection> Verify<'a, P> {
             self.compare(&batch, &mut watch)?;
             self.compare_kept(&batch, &mut watch).await?;
         }
+        self.find_strays(&mut watch).await?;
         self.report.seconds = self.started.elapsed().as_secs_f64();
         Ok(self.report)
     }

@@ -27,7 +27,8 @@ GRANT SELECT ON factum.generations, factum.checkpoints, factum.documents, factum
   factum.fading, factum.projected_tables, factum.leases
   TO :projector, :reader;
 GRANT EXECUTE ON FUNCTION
-  factum.find_generation, factum.aside, factum.meets, factum.value_of, factum.walk_fields, factum.count_fields
+  factum.find_generation, factum.aside, factum.meets, factum.value_of, factum.walk_fields, factum.count_fields,
+  factum.stray_fields
   TO :projector, :reader;
 GRANT INSERT, UPDATE ON factum.generations TO :projector;
 GRANT INSERT, UPDATE, DELETE ON factum.checkpoints, factum.documents, factum.document_fields, factum.leases TO :projector;

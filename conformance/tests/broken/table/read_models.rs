@@ -186,6 +186,8 @@ pub(crate) const READ_MODELS: Table = &[
     (How::FindsByAnyField, &["finding::a_field_that_a_generation_lacks_is_refused"]),
     (How::CountsPages, &["finding::documents_are_found_by_their_fields"]),
     (How::ValuesWithoutPositions, &["values::what_is_kept_of_documents_is_told_by_key_and_log"]),
+    (How::FindsNoStrays, &["values::what_is_kept_of_documents_that_are_not_there_is_told"]),
+    (How::FindsStraysOfOnePage, &["values::what_is_kept_of_documents_that_are_not_there_is_told"]),
     (
         How::KeepsNothing,
         &["history::the_base_is_the_newest_that_lies_within", "history::logs_have_histories_of_their_own"],
