@@ -76,16 +76,12 @@ fn columns(mut commit: Commit) -> Result<PgArguments, sqlx::error::BoxDynError> 
     columns.add(kept.iter().map(|row| row.occurred_at).collect::<Vec<_>>())?;
     columns.add(kept.iter().map(|row| &row.versions[..]).collect::<Vec<_>>())?;
     let fields = &commit.fields;
-    if !fields.is_empty() || commit.keep_from.is_some() {
-        columns.add(fields.iter().map(|change| tenant_column(change.key.tenant())).collect::<Vec<_>>())?;
-        columns.add(fields.iter().map(|change| change.key.key()).collect::<Vec<_>>())?;
-        columns.add(fields.iter().map(|change| &*change.field).collect::<Vec<_>>())?;
-        columns.add(fields.iter().map(|change| change.value.as_ref().map(FieldValue::to_bytes)).collect::<Vec<_>>())?;
-    }
-    if let Some(from) = commit.keep_from {
-        columns.add(from.as_i64())?;
-        columns.add(column(FORGET + 2 * kept.len() as u64))?;
-    }
+    columns.add(fields.iter().map(|change| tenant_column(change.key.tenant())).collect::<Vec<_>>())?;
+    columns.add(fields.iter().map(|change| change.key.key()).collect::<Vec<_>>())?;
+    columns.add(fields.iter().map(|change| &*change.field).collect::<Vec<_>>())?;
+    columns.add(fields.iter().map(|change| change.value.as_ref().map(FieldValue::to_bytes)).collect::<Vec<_>>())?;
+    columns.add(commit.keep_from.map(Position::as_i64))?;
+    columns.add(column(FORGET + 2 * kept.len() as u64))?;
     Ok(columns)
 }
 
@@ -94,13 +90,8 @@ fn columns(mut commit: Commit) -> Result<PgArguments, sqlx::error::BoxDynError> 
 /// It is sent once: whoever is not answered asks the checkpoint.
 pub(crate) async fn commit(db: &Db, commit: Commit) -> Result<(), CommitError> {
     let (shard, from, epoch) = (commit.shard.clone(), commit.from, commit.epoch);
-    let sql = match commit.keep_from {
-        Some(_) => &db.sql.commit_fading,
-        None if commit.fields.is_empty() => &db.sql.commit_page,
-        None => &db.sql.commit_fields,
-    };
     let columns = columns(commit).map_err(not_sent)?;
-    let rows = db.once(sqlx::query_with(sql.clone(), columns)).await.map_err(fault)?;
+    let rows = db.once(sqlx::query_with(db.sql.commit_page.clone(), columns)).await.map_err(fault)?;
     told(&rows, &shard, Some(from), epoch).map(drop)
 }
 

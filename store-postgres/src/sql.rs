@@ -134,8 +134,6 @@ statements! {
     bound_silence,
     change_shard,
     checkpoint,
-    commit_fading,
-    commit_fields,
     commit_page,
     copied_tags,
     copy_events,

@@ -65,7 +65,7 @@ async fn begin_step(conn: &mut PgConnection, part: i64, generation: u64, from: i
     sqlx::raw_sql("BEGIN").execute(&mut *conn).await.unwrap();
     let commit = "SELECT done FROM factum.commit_page('balances', $1, 0, $2, $3, 0, $4, gen_random_uuid(), \
                   gen_random_uuid(), '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', \
-                  '{}', '{}')";
+                  '{}', '{}', '{}', '{}', '{}', '{}', NULL, 0)";
     let commit = sqlx::query(commit).bind(i64::try_from(generation).unwrap()).bind(part).bind(from).bind(to);
     assert!(commit.fetch_one(conn).await.unwrap().get::<bool, _>(0), "a step was not taken");
 }

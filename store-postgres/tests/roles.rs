@@ -242,8 +242,8 @@ async fn whoever_cannot_change_tables_finds_that_the_store_fits() {
     // What a release adds, its owner adds, whoever that is this time, and the roles get what they need of it.
     let undo = "DROP FUNCTION factum.walk_tags_forward, factum.walk_tags_backward, factum.take_lease, factum.take_over_shard,
           factum.set_tables_aside,
-          factum.commit_fields, factum.meets, factum.value_of, factum.walk_fields, factum.count_fields,
-          factum.commit_fading, factum.forget_versions, factum.stray_fields;
+          factum.commit_page, factum.meets, factum.value_of, factum.walk_fields, factum.count_fields,
+          factum.forget_versions, factum.stray_fields;
         DROP TABLE factum.leases, factum.document_fields, factum.fading;
         ALTER TABLE factum.checkpoints DROP COLUMN kept_from, DROP COLUMN faded;
         ALTER TABLE factum.generations DROP COLUMN kept_until, DROP COLUMN reopened, DROP COLUMN fields;

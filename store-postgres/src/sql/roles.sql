@@ -34,7 +34,7 @@ GRANT INSERT, UPDATE ON factum.generations TO :projector;
 GRANT INSERT, UPDATE, DELETE ON factum.checkpoints, factum.documents, factum.document_fields, factum.leases TO :projector;
 GRANT INSERT, DELETE ON factum.kept, factum.fading, factum.projected_tables TO :projector;
 GRANT EXECUTE ON FUNCTION
-  factum.commit_page, factum.commit_fields, factum.commit_fading, factum.forget_versions, factum.hold_shard, factum.change_shard, factum.hold_tables, factum.bound_tables,
+  factum.commit_page, factum.forget_versions, factum.hold_shard, factum.change_shard, factum.hold_tables, factum.bound_tables,
   factum.exchange_tables, factum.set_tables_aside, factum.grant_alike, factum.drop_tables, factum.take_lease,
   factum.take_over_shard
   TO :projector;

@@ -109,58 +109,6 @@ BEGIN
   END LOOP;
 END $function$;
 
--- Moves the checkpoint of a shard and writes what belongs to it, if checkpoint and epoch are the expected ones; else changes
--- nothing and says where they are (NULL where the generation takes no writes).
---
--- The update of the checkpoint is compare, set and lock in one. It is right without a look at the generation's row: whatever
--- makes a generation take no more writes raises the epochs of its checkpoints, or deletes them, in the same transaction.
-CREATE FUNCTION factum.commit_page(
-  p_projection text, p_generation bigint, p_log bigint, p_part bigint, p_from bigint, p_epoch bigint,
-  p_to bigint, p_store uuid, p_event uuid,
-  d_tenant text[], d_key text[], d_position bigint[], d_version bigint[], d_recorded_at timestamptz[],
-  d_occurred_at timestamptz[], d_positions bytea[], d_body json[],
-  k_tenant text[], k_key text[], k_first bigint[], k_version bigint[], k_recorded_at timestamptz[],
-  k_occurred_at timestamptz[], k_versions bytea[],
-  OUT done boolean, OUT at bigint, OUT epoch bigint
-) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $function$
-DECLARE
-  held bigint;
-BEGIN
-  UPDATE factum.checkpoints c SET position = p_to, store_id = p_store, event_id = p_event
-  FROM factum.generations g
-  WHERE g.projection = p_projection AND g.generation = p_generation AND g.state IN ('building', 'live')
-    AND c.generation = g.id AND c.log = p_log AND c.part = p_part AND c.position = p_from AND c.epoch = p_epoch
-  RETURNING c.generation INTO held;
-  done := held IS NOT NULL;
-  IF NOT done THEN
-    SELECT h.held, h.at, h.epoch INTO held, at, epoch
-    FROM factum.hold_shard(p_projection, p_generation, p_log, p_part, p_from = 0 AND p_epoch = 0) h;
-    done := coalesce(at = p_from AND epoch = p_epoch, false);
-    IF NOT done THEN
-      RETURN;
-    END IF;
-    UPDATE factum.checkpoints c SET position = p_to, store_id = p_store, event_id = p_event
-    WHERE c.generation = held AND c.log = p_log AND c.part = p_part;
-  END IF;
-  INSERT INTO factum.documents AS d (
-    generation, log, position, version, recorded_at, occurred_at, tenant, key, positions, body
-  )
-  SELECT held, p_log, n.position, n.version, n.recorded_at, n.occurred_at, n.tenant, n.key, n.positions, n.body
-  FROM unnest(
-    d_tenant, d_key, d_position, d_version, d_recorded_at, d_occurred_at, d_positions, d_body
-  ) AS n(tenant, key, position, version, recorded_at, occurred_at, positions, body)
-  ON CONFLICT (generation, tenant, key, log) DO UPDATE SET
-    position = excluded.position, version = excluded.version, recorded_at = excluded.recorded_at,
-    occurred_at = excluded.occurred_at, positions = excluded.positions, body = excluded.body;
-  IF cardinality(k_key) > 0 THEN
-    INSERT INTO factum.kept (generation, log, first, version, recorded_at, occurred_at, committed, tenant, key, versions)
-    SELECT held, p_log, n.first, n.version, n.recorded_at, n.occurred_at, p_to, n.tenant, n.key, n.versions
-    FROM unnest(
-      k_tenant, k_key, k_first, k_version, k_recorded_at, k_occurred_at, k_versions
-    ) AS n(tenant, key, first, version, recorded_at, occurred_at, versions);
-  END IF;
-END $function$;
-
 -- Raises the epoch of a shard if it is the expected one, or sets why the shard stands still. Answers as `commit_page` does.
 CREATE FUNCTION factum.change_shard(
   p_projection text, p_generation bigint, p_log bigint, p_part bigint, p_epoch bigint, p_raise boolean, p_failure json,

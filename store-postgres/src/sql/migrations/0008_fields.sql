@@ -18,44 +18,6 @@ CREATE TABLE factum.document_fields (
 -- other: where nothing is known of the table, what a document has of a field looks as cheap by this one, and is a walk over all.
 CREATE INDEX document_fields_by_value ON factum.document_fields ((generation + 0), tenant, field, value, key, log);
 
--- A commit of documents that are found by fields: `commit_page`, and what they are found by. A value that is NULL is forgotten.
-CREATE FUNCTION factum.commit_fields(
-  p_projection text, p_generation bigint, p_log bigint, p_part bigint, p_from bigint, p_epoch bigint,
-  p_to bigint, p_store uuid, p_event uuid,
-  d_tenant text[], d_key text[], d_position bigint[], d_version bigint[], d_recorded_at timestamptz[],
-  d_occurred_at timestamptz[], d_positions bytea[], d_body json[],
-  k_tenant text[], k_key text[], k_first bigint[], k_version bigint[], k_recorded_at timestamptz[],
-  k_occurred_at timestamptz[], k_versions bytea[],
-  f_tenant text[], f_key text[], f_field text[], f_value bytea[],
-  OUT done boolean, OUT at bigint, OUT epoch bigint
-) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $function$
-DECLARE
-  held bigint;
-BEGIN
-  SELECT c.done, c.at, c.epoch INTO done, at, epoch
-  FROM factum.commit_page(
-    p_projection, p_generation, p_log, p_part, p_from, p_epoch, p_to, p_store, p_event,
-    d_tenant, d_key, d_position, d_version, d_recorded_at, d_occurred_at, d_positions, d_body,
-    k_tenant, k_key, k_first, k_version, k_recorded_at, k_occurred_at, k_versions
-  ) c;
-  IF NOT done THEN
-    RETURN;
-  END IF;
-  -- The commit holds the shard: the generation is what it was.
-  SELECT g.id INTO held FROM factum.generations g
-  WHERE g.projection = p_projection AND g.generation = p_generation;
-  DELETE FROM factum.document_fields v
-  USING unnest(f_tenant, f_key, f_field, f_value) AS n(tenant, key, field, value)
-  WHERE n.value IS NULL AND v.generation = held AND v.tenant = n.tenant AND v.key = n.key AND v.log = p_log
-    AND v.field = n.field;
-  INSERT INTO factum.document_fields AS v (generation, log, tenant, key, field, value)
-  SELECT held, p_log, n.tenant, n.key, n.field, n.value
-  FROM unnest(f_tenant, f_key, f_field, f_value) AS n(tenant, key, field, value)
-  WHERE n.value IS NOT NULL
-  ON CONFLICT (generation, tenant, key, log, field) DO UPDATE SET value = excluded.value
-  WHERE v.value <> excluded.value;
-END $function$;
-
 -- Whether a document meets all conditions that are looked up.
 CREATE FUNCTION factum.meets(
   p_generation bigint, p_tenant text, p_key text, p_log bigint, c_field text[], c_low bytea[], c_high bytea[]

@@ -56,8 +56,13 @@ BEGIN
   RETURN p_before;
 END $function$;
 
--- A commit of a projection that keeps the past from a position on: `commit_fields`, and what is forgotten with it.
-CREATE FUNCTION factum.commit_fading(
+-- Moves the checkpoint of a shard and writes what belongs to it, if checkpoint and epoch are the expected ones; else changes
+-- nothing and says where they are (NULL where the generation takes no writes). What documents are found by is forgotten where it
+-- is NULL. Where the past is kept from a position on, what is needed no longer is forgotten: `p_limit` rows at most.
+--
+-- The update of the checkpoint is compare, set and lock in one. It is right without a look at the generation's row: whatever
+-- makes a generation take no more writes raises the epochs of its checkpoints, or deletes them, in the same transaction.
+CREATE FUNCTION factum.commit_page(
   p_projection text, p_generation bigint, p_log bigint, p_part bigint, p_from bigint, p_epoch bigint,
   p_to bigint, p_store uuid, p_event uuid,
   d_tenant text[], d_key text[], d_position bigint[], d_version bigint[], d_recorded_at timestamptz[],
@@ -74,21 +79,57 @@ DECLARE
   seen_to bigint;
   now_to bigint;
 BEGIN
-  SELECT c.done, c.at, c.epoch INTO done, at, epoch
-  FROM factum.commit_fields(
-    p_projection, p_generation, p_log, p_part, p_from, p_epoch, p_to, p_store, p_event,
-    d_tenant, d_key, d_position, d_version, d_recorded_at, d_occurred_at, d_positions, d_body,
-    k_tenant, k_key, k_first, k_version, k_recorded_at, k_occurred_at, k_versions, f_tenant, f_key, f_field, f_value
-  ) c;
+  UPDATE factum.checkpoints c SET position = p_to, store_id = p_store, event_id = p_event
+  FROM factum.generations g
+  WHERE g.projection = p_projection AND g.generation = p_generation AND g.state IN ('building', 'live')
+    AND c.generation = g.id AND c.log = p_log AND c.part = p_part AND c.position = p_from AND c.epoch = p_epoch
+  RETURNING c.generation INTO held;
+  done := held IS NOT NULL;
   IF NOT done THEN
+    SELECT h.held, h.at, h.epoch INTO held, at, epoch
+    FROM factum.hold_shard(p_projection, p_generation, p_log, p_part, p_from = 0 AND p_epoch = 0) h;
+    done := coalesce(at = p_from AND epoch = p_epoch, false);
+    IF NOT done THEN
+      RETURN;
+    END IF;
+    UPDATE factum.checkpoints c SET position = p_to, store_id = p_store, event_id = p_event
+    WHERE c.generation = held AND c.log = p_log AND c.part = p_part;
+  END IF;
+  INSERT INTO factum.documents AS d (
+    generation, log, position, version, recorded_at, occurred_at, tenant, key, positions, body
+  )
+  SELECT held, p_log, n.position, n.version, n.recorded_at, n.occurred_at, n.tenant, n.key, n.positions, n.body
+  FROM unnest(
+    d_tenant, d_key, d_position, d_version, d_recorded_at, d_occurred_at, d_positions, d_body
+  ) AS n(tenant, key, position, version, recorded_at, occurred_at, positions, body)
+  ON CONFLICT (generation, tenant, key, log) DO UPDATE SET
+    position = excluded.position, version = excluded.version, recorded_at = excluded.recorded_at,
+    occurred_at = excluded.occurred_at, positions = excluded.positions, body = excluded.body;
+  IF cardinality(k_key) > 0 THEN
+    INSERT INTO factum.kept (generation, log, first, version, recorded_at, occurred_at, committed, tenant, key, versions)
+    SELECT held, p_log, n.first, n.version, n.recorded_at, n.occurred_at, p_to, n.tenant, n.key, n.versions
+    FROM unnest(
+      k_tenant, k_key, k_first, k_version, k_recorded_at, k_occurred_at, k_versions
+    ) AS n(tenant, key, first, version, recorded_at, occurred_at, versions);
+  END IF;
+  IF cardinality(f_key) > 0 THEN
+    DELETE FROM factum.document_fields v
+    USING unnest(f_tenant, f_key, f_field, f_value) AS n(tenant, key, field, value)
+    WHERE n.value IS NULL AND v.generation = held AND v.tenant = n.tenant AND v.key = n.key AND v.log = p_log
+      AND v.field = n.field;
+    INSERT INTO factum.document_fields AS v (generation, log, tenant, key, field, value)
+    SELECT held, p_log, n.tenant, n.key, n.field, n.value
+    FROM unnest(f_tenant, f_key, f_field, f_value) AS n(tenant, key, field, value)
+    WHERE n.value IS NOT NULL
+    ON CONFLICT (generation, tenant, key, log, field) DO UPDATE SET value = excluded.value
+    WHERE v.value <> excluded.value;
+  END IF;
+  IF p_keep_from IS NULL THEN
     RETURN;
   END IF;
-  -- The commit holds the shard: the generation is what it was.
   UPDATE factum.checkpoints c SET kept_from = greatest(c.kept_from, p_keep_from)
-  FROM factum.generations g
-  WHERE g.projection = p_projection AND g.generation = p_generation
-    AND c.generation = g.id AND c.log = p_log AND c.part = p_part
-  RETURNING c.generation, c.kept_from, c.faded INTO held, before, seen_to;
+  WHERE c.generation = held AND c.log = p_log AND c.part = p_part
+  RETURNING c.kept_from, c.faded INTO before, seen_to;
   INSERT INTO factum.fading (generation, log, due, first, tenant, key)
   SELECT held, p_log, greatest(n.first, seen_to + 1), n.first, n.tenant, n.key
   FROM unnest(k_first, k_tenant, k_key) AS n(first, tenant, key)

@@ -1,5 +1,0 @@
--- Commits a page with what its documents are found by: see the function of this name.
-SELECT done, at, epoch FROM factum.commit_fields(
-  $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-  $25, $26, $27, $28
-)
