@@ -89,11 +89,8 @@ fn line(status: &ProjectionStatus, width: usize, out: &mut (dyn Write + Send)) -
         writeln!(out, "{:<width$}  {past}", "")?;
     }
     if let Some(building) = &status.building {
-        let (name, generation) = (&status.name, building.generation);
-        let remedy = match building.stopped {
-            true => format!(": run replay {name} again, or generations {name} drop {generation}"),
-            false => String::new(),
-        };
+        let [go_on, forget] = building.remedies(status.name.as_str());
+        let remedy = if building.stopped { format!(": run {go_on} again, or {forget}") } else { String::new() };
         writeln!(out, "{:<width$}  {building}{remedy}", "")?;
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use factum::{Cursor, Failure, Generation, GenerationInfo, LeaseName};
+use factum::{Cursor, Failure, Generation, GenerationInfo, GenerationState, LeaseName};
 use serde::Serialize;
 
 use crate::drive::Driven;
@@ -17,12 +17,15 @@ use crate::status::ProjectionStatus;
 /// How long lies between two looks at what should move.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// A generation that a replay builds beside the live one, or has left half built.
+/// A generation that a replay builds beside the live one, or has left half built; or one that was reopened, and takes what came
+/// since before it is live again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct BuildingStatus {
     /// Its number.
     pub generation: Generation,
+    /// Whether it is being built or was reopened.
+    pub state: GenerationState,
     /// How far it is.
     pub checkpoint: Cursor,
     /// Why the replay stopped, if it failed.
@@ -36,6 +39,16 @@ pub struct BuildingStatus {
 }
 
 impl BuildingStatus {
+    /// The commands that go on with it and that forget it, of a projection of this name.
+    pub fn remedies(&self, name: &str) -> [String; 2] {
+        let generation = self.generation;
+        let go_on = match self.state {
+            GenerationState::Reopened => format!("generations {name} switch {generation}"),
+            _ => format!("replay {name}"),
+        };
+        [go_on, format!("generations {name} drop {generation}")]
+    }
+
     /// Whether neither it nor whoever builds it has moved since.
     pub(crate) fn stands_as(&self, before: &Self) -> bool {
         let of = |status: &Self| (status.generation, status.checkpoint.clone(), status.owner.clone());
@@ -48,11 +61,18 @@ impl fmt::Display for BuildingStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let failed = self.failure.as_ref().map_or_else(String::new, |failure| format!(", which {failure}"));
         let (generation, at) = (self.generation, &self.checkpoint);
-        if self.stopped {
-            return write!(f, "generation {generation} is half built, stopped at {at}{failed}; nobody builds it");
-        }
         let by = self.owner.as_ref().map_or_else(String::new, |owner| format!(", by {}", owner.holder));
-        write!(f, "a replay builds generation {generation}, now at {at}{failed}{by}")
+        match (self.state, self.stopped) {
+            (GenerationState::Reopened, true) => write!(
+                f,
+                "generation {generation} was reopened to go back to it, stopped at {at}{failed}; nobody catches it up"
+            ),
+            (GenerationState::Reopened, false) => {
+                write!(f, "generation {generation} catches up to be gone back to, now at {at}{failed}{by}")
+            }
+            (_, true) => write!(f, "generation {generation} is half built, stopped at {at}{failed}; nobody builds it"),
+            (_, false) => write!(f, "a replay builds generation {generation}, now at {at}{failed}{by}"),
+        }
     }
 }
 
@@ -83,6 +103,7 @@ impl Inner {
             |standing: &Standing| standing.still >= self.options.lease_time || is_broken_off(&standing.lease.holder);
         Ok(BuildingStatus {
             generation: info.generation,
+            state: info.state,
             checkpoint: info.checkpoint,
             failure: info.failure,
             stopped: standing.as_ref().is_none_or(is_gone),

@@ -278,9 +278,9 @@ fn holder(owner: &Owner) -> Holder {
 fn building(first: &ProjectionStatus, now: &ProjectionStatus, watched: Duration) -> Option<Finding> {
     let (name, building) = (&now.name, now.building.as_ref()?);
     let generation = building.generation;
-    let remedy = format!(
-        "run `replay {name}`, which goes on where it stopped, or forget it with `generations {name} drop {generation}`"
-    );
+    let [go_on, forget] = building.remedies(name.as_str());
+    let remedy = format!("run `{go_on}`, which goes on where it stopped, or forget it with `{forget}`");
+    let half = if building.state == GenerationState::Reopened { "half caught up" } else { "half built" };
     if let Some(failure) = &building.failure {
         let what = format!("a replay of {name} failed in generation {generation}; the live one serves on");
         let finding = Finding::new(Severity::Warning, "replay-failed", what).because(failure.to_string());
@@ -289,13 +289,12 @@ fn building(first: &ProjectionStatus, now: &ProjectionStatus, watched: Duration)
     if is_abandoned(first, now) {
         let at = &building.checkpoint;
         let (what, why) = if building.stopped {
-            let why = "its replay was killed, or was told with --to how far to go";
-            (format!("generation {generation} of {name} is half built, at {at}, and nobody builds it"), why)
+            let why = "its replay was killed, or was told with --to how far to go, or going back to it was cut off";
+            (format!("generation {generation} of {name} is {half}, at {at}, and nobody goes on with it"), why)
         } else {
             let watched = watched.as_secs_f64();
-            let what = format!(
-                "generation {generation} of {name} is half built, at {at}, and did not move for {watched:.1} s"
-            );
+            let what =
+                format!("generation {generation} of {name} is {half}, at {at}, and did not move for {watched:.1} s");
             (what, "its replay was killed or hangs; look for longer with --watch")
         };
         let finding = Finding::new(Severity::Warning, "replay-abandoned", what).because(why).remedy(remedy);

@@ -102,7 +102,7 @@ pub struct ProjectionStatus {
     /// [does not keep it for ever](crate::Projection::KEEP_FOR).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub past: Option<KeptPast>,
-    /// The generation that a replay builds, if one does or did.
+    /// The generation that a replay builds, if one does or did; else one that was reopened to go back to it.
     pub building: Option<BuildingStatus>,
 }
 
@@ -122,7 +122,9 @@ impl ProjectionStatus {
                     self.other_fields = other.then(|| crate::find::show(&info.fields));
                 }
                 GenerationState::Building => half_built = Some(info),
-                GenerationState::Retired | GenerationState::Reopened => {}
+                // One that is built is what more is done for.
+                GenerationState::Reopened => half_built = half_built.or(Some(info)),
+                GenerationState::Retired => {}
             }
         }
         half_built

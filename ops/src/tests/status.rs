@@ -82,6 +82,34 @@ async fn what_somebody_builds_is_said_to_be_built_by_whom() {
     }
 }
 
+/// A generation that was to be gone back to stayed behind, open and kept for ever, and nobody said so.
+#[tokio::test]
+async fn what_was_reopened_and_left_is_told_with_how_to_go_on() {
+    use factum::Generation;
+    let (store, projector) = half_built().await;
+    let projection = ProjectionName::new("lamps").unwrap();
+    store.drop_generation(&projection, Generation(2)).await.unwrap();
+    projector.replay("lamps", ReplayOptions::new(), |_| ()).await.unwrap();
+    let shown = run(&projector, status(Duration::ZERO, false)).await.out;
+    assert!(!shown.contains("generation 1"), "{shown}");
+    // As a switch back to it does that is killed before it has caught up.
+    store.reopen(&projection, Generation(1)).await.unwrap();
+    let shown = run(&projector, status(Duration::ZERO, false)).await.out;
+    let said = "generation 1 was reopened to go back to it, stopped at 1; nobody catches it up: run generations lamps switch 1 \
+                again, or generations lamps drop 1";
+    assert!(shown.contains(said), "{shown}");
+    let found = run(&projector, OpsCommand::Doctor(crate::args::DoctorArgs { watch: TIME, json: false })).await;
+    assert!(matches!(found.result, Err(OpsError::NotWell)));
+    assert!(
+        found.out.contains("[replay-abandoned]") && found.out.contains("`generations lamps switch 1`"),
+        "{}",
+        found.out
+    );
+    projector.switch_to("lamps", Generation(1)).await.unwrap();
+    let shown = run(&projector, status(Duration::ZERO, false)).await.out;
+    assert!(!shown.contains("generation 1 "), "{shown}");
+}
+
 /// Its past is not kept for ever.
 struct Short;
 
