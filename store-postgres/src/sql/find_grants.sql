@@ -6,13 +6,18 @@ WITH tables (purpose, name, privileges) AS (VALUES
   ('append', 'events', 'INSERT'), ('append', 'tags', 'INSERT'), ('append', 'keys', 'INSERT UPDATE DELETE'),
   ('append', 'snapshots', 'INSERT UPDATE DELETE'),
   ('project', 'generations', 'SELECT INSERT UPDATE'), ('project', 'checkpoints', 'SELECT INSERT UPDATE DELETE'),
-  ('project', 'documents', 'SELECT INSERT UPDATE DELETE'), ('project', 'kept', 'SELECT INSERT DELETE'),
+  ('project', 'documents', 'SELECT INSERT UPDATE DELETE'), ('project', 'document_fields', 'SELECT INSERT UPDATE DELETE'),
+  ('project', 'kept', 'SELECT INSERT DELETE'), ('project', 'fading', 'SELECT INSERT DELETE'),
   ('project', 'projected_tables', 'SELECT INSERT DELETE'), ('project', 'leases', 'SELECT INSERT UPDATE DELETE')
 ), functions (purpose, name) AS (VALUES
   ('read', 'walk_tags_forward'), ('read', 'walk_tags_backward'),
-  ('append', 'append_one'), ('append', 'append_group'), ('append', 'judge'), ('append', 'find_match'),
+  ('append', 'append_one'), ('append', 'append_run'), ('append', 'append_group'), ('append', 'judge'), ('append', 'find_match'),
   ('append', 'remember'), ('append', 'require_settings'),
-  ('project', 'find_generation'), ('project', 'commit_page'), ('project', 'hold_shard'), ('project', 'change_shard')
+  ('project', 'find_generation'), ('project', 'commit_page'), ('project', 'forget_versions'), ('project', 'hold_shard'),
+  ('project', 'change_shard'), ('project', 'meets'), ('project', 'value_of'), ('project', 'walk_fields'),
+  ('project', 'count_fields'), ('project', 'stray_fields'), ('project', 'take_lease'), ('project', 'take_over_shard'),
+  ('project', 'aside'), ('project', 'hold_tables'), ('project', 'bound_tables'), ('project', 'exchange_tables'),
+  ('project', 'set_tables_aside'), ('project', 'grant_alike'), ('project', 'drop_tables')
 ), schemas AS (
   SELECT n.oid, has_schema_privilege(n.oid, 'USAGE') AS usable FROM pg_namespace n WHERE n.nspname = $1::text
 )
