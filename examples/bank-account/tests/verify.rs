@@ -76,6 +76,27 @@ fn what_was_changed_by_hand_is_found_by_document_and_field(bank: &Bank) {
     assert_eq!(text.code, Some(3), "{text:?}");
     let line = format!("fields.cents: history {}, stored \"not read as a value: 0x", balance(copied));
     assert!(text.out.contains(&line) && text.out.contains("50 documents compared, 1 is not"), "{text:?}");
+    bank.run(&["replay", "balances", "--keep-old", "0"]).success();
+
+    // What would be found and is not there.
+    for (tenant, key) in [("''", "'left-over'"), ("'nobody'", "'also'")] {
+        let live = "generation = (SELECT max(generation) FROM document_fields)";
+        let row = format!("SELECT generation, {tenant}, {key}, log, field, value FROM document_fields");
+        let into = "INSERT INTO document_fields (generation, tenant, key, log, field, value)";
+        hand(format!("{into} {row} WHERE key = '{copied}' AND {live}"));
+    }
+    let text = bank.run(&["verify", "balances"]);
+    assert_eq!(text.code, Some(3), "{text:?}");
+    let position = &listed["position"];
+    let cents = format!("  fields.cents: history absent, stored {}\n", balance(copied));
+    for who in ["\"left-over\"", "\"also\" of tenant nobody"] {
+        let line = format!("{who} should not be there, at position {position}\n{cents}");
+        assert!(text.out.contains(&line), "{line} in {text:?}");
+    }
+    assert!(text.out.contains("50 documents compared, 2 are not"), "{text:?}");
+    bank.run(&["verify", "balances", "--key", copied]).success();
+    bank.run(&["replay", "balances"]).success();
+    bank.run(&["verify", "balances"]).success();
 }
 
 fn a_read_model_that_is_written_on_meanwhile_is_right(bank: &Bank) {
