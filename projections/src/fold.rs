@@ -1,6 +1,8 @@
 //! The fold: from the events of one log to documents, alike for the live projector, a replay and a look back.
 
 mod cache;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -220,7 +222,10 @@ impl<P: Projection> Fold<P> {
         epoch: Epoch,
         to: Mark,
     ) -> Result<Commit, (Position, String)> {
-        let (mut documents, mut kept, mut fields) = (Vec::with_capacity(self.dirty.len()), Vec::new(), Vec::new());
+        // Of the size that they have in the end: what grows by doubling is larger in some commits than in most.
+        let mut documents = Vec::with_capacity(self.dirty.len());
+        let mut kept = Vec::with_capacity(self.kept);
+        let mut fields = Vec::with_capacity(self.dirty.len() * self.fields.len());
         let keep_from = keep_from::<P>(to.position);
         // By key, as stores keep them, and each with its kept versions in order.
         self.cache.sort(&mut self.dirty);
@@ -231,7 +236,9 @@ impl<P: Projection> Fold<P> {
             let document = catching(|| entry.to_document(&mut self.scratch));
             let document = document.and_then(|done| done.map_err(|error| unserializable(&error)));
             let forgotten = keep_from.map_or(0, |from| superseded(&entry.kept, from));
-            kept.extend(entry.kept.drain(..).skip(forgotten).map(|version| (entry.key.clone(), version)));
+            kept.extend(
+                std::mem::take(&mut entry.kept).into_iter().skip(forgotten).map(|version| (entry.key.clone(), version)),
+            );
             if let Some(document) = document.map_err(|cause| (last, cause))? {
                 let (key, size) = (entry.key.clone(), stored_size(&document));
                 if !self.fields.is_empty() {

@@ -7,7 +7,8 @@ use factum::{Cursor, Generation};
 /// For how long a generation that was replaced is kept, where nothing else is said: page tokens of it stay good meanwhile.
 pub const KEEP_OLD: Duration = Duration::from_secs(3_600);
 
-/// How a replay works. The defaults fit.
+/// How a replay works. The defaults fit. Its memory depends on these and on how many documents there are, and not on how long
+/// the log is; the guide on read models and replay counts it up.
 ///
 /// ```
 /// use factum::Position;

@@ -117,15 +117,20 @@ impl Db {
     }
 
     /// The rows of one statement, which is sent once: one that writes. If the connection is lost, nobody knows what became of it.
+    ///
+    /// The room for a large message, such as a commit, is given back: each connection of the pool that ever had one would keep
+    /// it, and the longer something runs, the more have.
     pub(crate) async fn once(&self, query: Bound<'_>) -> Result<Vec<PgRow>, sqlx::Error> {
         if !self.pooler {
             let mut conn = self.pool.acquire().await?;
             let rows = self.in_time(1, query.fetch_all(&mut *conn), |silence| silence).await;
+            conn.shrink_buffers();
             give_up_if_silent(conn, &rows);
             return rows;
         }
         let mut transaction = self.begin_with(BEGIN_WALK).await?;
         let rows = query.persistent(false).fetch_all(&mut *transaction).await?;
+        transaction.shrink_buffers();
         transaction.commit().await?;
         Ok(rows)
     }

@@ -1,7 +1,5 @@
 //! Kept versions of documents, packed: one row holds what one commit keeps of one document.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use factum::{Document, DocumentKey, Position, Version};
 
@@ -22,25 +20,18 @@ pub(crate) struct Packed<'k> {
 
 /// Packs what a commit keeps, by key.
 pub(crate) fn pack(kept: &[(DocumentKey, Document)]) -> Vec<Packed<'_>> {
-    let mut by_key: HashMap<&DocumentKey, Vec<&Document>> = HashMap::new();
-    for (key, document) in kept {
-        by_key.entry(key).or_default().push(document);
-    }
-    let mut by_key: Vec<_> = by_key.into_iter().collect();
-    by_key.sort_unstable_by_key(|(key, _)| *key);
-    let mut rows = Vec::with_capacity(by_key.len());
-    for (key, mut documents) in by_key {
-        // Mostly they come so. Of two at one position the later counts.
-        documents.reverse();
-        documents.sort_by_key(|document| document.bounds.position);
-        documents.dedup_by_key(|document| document.bounds.position);
-        pack_one(key, &documents, &mut rows);
-    }
+    let mut all: Vec<_> = kept.iter().collect();
+    // Mostly they come so. Of two at one position the later counts.
+    all.reverse();
+    all.sort_by_key(|(key, document)| (key, document.bounds.position));
+    all.dedup_by(|(key, other), (kept_key, kept)| key == kept_key && other.bounds.position == kept.bounds.position);
+    let mut rows = Vec::new();
+    all.chunk_by(|(a, _), (b, _)| a == b).for_each(|documents| pack_one(documents, &mut rows));
     rows
 }
 
-fn pack_one<'k>(key: &'k DocumentKey, mut documents: &[&Document], rows: &mut Vec<Packed<'k>>) {
-    while let [first, ..] = documents {
+fn pack_one<'k>(mut documents: &[&'k (DocumentKey, Document)], rows: &mut Vec<Packed<'k>>) {
+    while let [(key, first), ..] = documents {
         let bounds = first.bounds;
         let mut row = Packed {
             key,
@@ -50,7 +41,7 @@ fn pack_one<'k>(key: &'k DocumentKey, mut documents: &[&Document], rows: &mut Ve
             occurred_at: bounds.occurred_at,
             versions: Vec::new(),
         };
-        while let [document, rest @ ..] = documents
+        while let [(_, document), rest @ ..] = documents
             && row.versions.len() < ROW_BYTES
         {
             document.pack(&mut row.versions);

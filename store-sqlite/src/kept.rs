@@ -1,7 +1,5 @@
 //! Kept versions of documents, packed: one row holds what one commit keeps of one document.
 
-use std::collections::HashMap;
-
 use factum::{Document, DocumentKey, Position};
 
 /// After how many bytes a row is full: whoever reads one version unpacks its row.
@@ -18,25 +16,18 @@ pub(crate) struct Packed {
 
 /// Packs what a commit keeps, by key.
 pub(crate) fn pack(kept: &[(DocumentKey, Document)]) -> Vec<Packed> {
-    let mut by_key: HashMap<&DocumentKey, Vec<&Document>> = HashMap::new();
-    for (key, document) in kept {
-        by_key.entry(key).or_default().push(document);
-    }
-    let mut by_key: Vec<_> = by_key.into_iter().collect();
-    by_key.sort_unstable_by_key(|(key, _)| *key);
-    let mut rows = Vec::with_capacity(by_key.len());
-    for (key, mut documents) in by_key {
-        // Mostly they come so.
-        documents.sort_by_key(|document| document.bounds.position);
-        pack_one(key, &documents, &mut rows);
-    }
+    let mut all: Vec<_> = kept.iter().collect();
+    // Mostly they come so.
+    all.sort_by_key(|(key, document)| (key, document.bounds.position));
+    let mut rows = Vec::new();
+    all.chunk_by(|(a, _), (b, _)| a == b).for_each(|documents| pack_one(documents, &mut rows));
     rows
 }
 
-fn pack_one(key: &DocumentKey, mut documents: &[&Document], rows: &mut Vec<Packed>) {
-    while let [first, ..] = documents {
+fn pack_one(mut documents: &[&(DocumentKey, Document)], rows: &mut Vec<Packed>) {
+    while let [(key, first), ..] = documents {
         let (first, mut last, mut versions) = (first.bounds.position, first.bounds.position, Vec::new());
-        while let [document, rest @ ..] = documents
+        while let [(_, document), rest @ ..] = documents
             && versions.len() < ROW_BYTES
         {
             document.pack(&mut versions);

@@ -106,7 +106,7 @@ impl SqliteOptions {
         self
     }
 
-    /// How many threads read (at least 1; 2 by default). Each has a page cache of 2 MiB.
+    /// How many threads read (at least 1; 2 by default). Each has a page cache of 2 MiB, as the writer has.
     #[must_use]
     pub fn readers(mut self, threads: usize) -> Self {
         self.readers = threads.max(1);

@@ -83,6 +83,10 @@ impl<D: Serialize> Entry<D> {
         let document = Document { body, bounds: trace.bounds, positions: std::mem::take(&mut trace.positions) };
         trace.events = 0;
         let size = std::mem::size_of::<(DocumentKey, Document)>() + stored_size(&document);
+        if self.kept.len() == self.kept.capacity() {
+            // Mostly there is one, or two: room for four at once would be most of what a fold of many documents takes.
+            self.kept.reserve_exact(self.kept.len().max(1));
+        }
         self.kept.push(document);
         Ok(size)
     }
