@@ -12,11 +12,12 @@ use crate::ahead::Ahead;
 use crate::documents::Documents;
 use crate::drive::Driven;
 use crate::error::ProjectorError;
+use crate::fields::are_alike;
 use crate::fold::{Failed, Fold, Page, Why};
 use crate::keeper::Keeper;
 use crate::projection::Projection;
 use crate::projector::{Inner, Projector};
-use crate::replay::up_to;
+use crate::replay::{not_beyond, up_to};
 use crate::replay_error::ReplayError;
 use crate::replay_options::ReplayOptions;
 use crate::turns::yield_now;
@@ -73,7 +74,8 @@ impl Projector {
     /// oldest events. Nothing is touched: no generation is made, nothing is written or dropped.
     ///
     /// # Errors
-    /// [`ReplayError`]: `Halted` where the replay would halt within the sample.
+    /// [`ReplayError`]: `Halted` where the replay would halt within the sample, `Beyond` where what an earlier one has left is
+    /// past where this one is to end.
     pub async fn estimate_replay(&self, name: &str, options: &ReplayOptions) -> Result<ReplayEstimate, ReplayError> {
         let driven = self.inner.find::<ReplayError>(name)?;
         self.inner.estimate(driven, options).await
@@ -85,10 +87,10 @@ impl Inner {
         let projection = || driven.name().clone();
         let keeper = driven.keeper().ok_or_else(|| ReplayError::NotDocuments { projection: projection() })?;
         let to = self.goal(driven, options).await?;
-        let generations = driven.generations().await.map_err(|error| told(driven, error))?.unwrap_or_default();
-        let version = driven.projected.version();
-        let is_left = |info: &GenerationInfo| info.version == version && info.state == GenerationState::Building;
-        let left = generations.into_iter().find(is_left);
+        let left = self.left(driven, keeper).await.map_err(|error| told(driven, error))?;
+        if let Some(left) = &left {
+            not_beyond(driven.name(), options, left)?;
+        }
         let from = left.as_ref().map_or_else(Cursor::start, |info| info.checkpoint.clone());
         let sample = match keeper {
             Keeper::Documents(documents) => documents.sample(&*self.store, &to, options).await?,
@@ -110,6 +112,18 @@ impl Inner {
             whole,
             seconds: sample.time.as_secs_f64() * share,
         })
+    }
+
+    /// What an earlier replay has left, unless it would be begun anew: it was made of events that are gone, or without a field.
+    async fn left(&self, driven: &Driven, keeper: Keeper<'_>) -> Result<Option<GenerationInfo>, ProjectorError> {
+        let version = driven.projected.version();
+        let is_left = |info: &GenerationInfo| info.version == version && info.state == GenerationState::Building;
+        let Some(left) = driven.generations().await?.unwrap_or_default().into_iter().find(is_left) else {
+            return Ok(None);
+        };
+        let declared = driven.documents.as_ref().is_none_or(|documents| are_alike(&left.fields, documents.fields()));
+        let stands = declared && !driven.is_off_ground(&*self.store, keeper, left.generation).await?;
+        Ok(stands.then_some(left))
     }
 
     /// Where a replay would end; that is somewhere.

@@ -235,3 +235,38 @@ async fn an_unknown_projection_is_told_with_those_that_there_are() {
     let unknown = projector::<5>(&store).replay("balance", ReplayOptions::new(), |_| {}).await.unwrap_err();
     assert_eq!(unknown.to_string(), "there is no projection \"balance\"; there are: balances, turnover");
 }
+
+/// A dry run said that it would go on with what a replay throws away.
+#[tokio::test]
+async fn an_estimate_goes_on_with_what_a_replay_would_go_on_with() {
+    let (events, restored) = (bank(1), bank(1));
+    for account in 0..10 {
+        open(&*events, account).await;
+        open(&*restored, account).await;
+    }
+    let store = Arc::new(Faulty::new(events.clone()));
+    let projector = Projector::new(store.clone(), events.clone()).with(Balances::<5>);
+    let estimate = async |options: ReplayOptions| projector.estimate_replay("balances", &options).await;
+    projector.catch_up().await.unwrap();
+    // Found by a field that the code does not declare.
+    let new = factum::NewGeneration {
+        projection: factum::ProjectionName::new("balances").unwrap(),
+        version: factum::ProjectionVersion(1),
+        fields: vec![factum::Field::integer("cents")],
+    };
+    factum::ReadModelStore::build(&*events, &new).await.unwrap();
+    let anew = estimate(ReplayOptions::new()).await.unwrap();
+    assert_eq!((anew.resumes, anew.from, anew.events), (None, Cursor::start(), 10));
+
+    let built = projector.replay("balances", ReplayOptions::new().to(Position::new(4)), |_| {}).await.unwrap();
+    let goes_on = estimate(ReplayOptions::new()).await.unwrap();
+    assert_eq!((goes_on.resumes, goes_on.events), (Some(built.generation), 6));
+    let beyond = estimate(ReplayOptions::new().to(Position::new(2))).await;
+    assert!(matches!(beyond, Err(ReplayError::Beyond { .. })), "{beyond:?}");
+
+    store.restore(restored);
+    let anew = estimate(ReplayOptions::new()).await.unwrap();
+    assert_eq!((anew.resumes, anew.from, anew.events), (None, Cursor::start(), 10));
+    let replayed = projector.replay("balances", ReplayOptions::new(), |_| {}).await.unwrap();
+    assert_eq!((replayed.resumed_at, replayed.events), (None, 10));
+}
