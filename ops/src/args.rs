@@ -48,7 +48,7 @@ pub struct WorkArgs {
 /// What `replay` takes.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct ReplayArgs {
-    /// The projections to replay
+    /// The projections to replay, if not --all
     #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
     pub names: Vec<String>,
     /// Replay every projection

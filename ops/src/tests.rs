@@ -280,7 +280,9 @@ async fn a_document_that_differs_is_told_with_its_fields_and_fails_the_command_i
 
     let text = run(&changed, verify("lamps", &["hall"], false)).await.out;
     let expected = "\"hall\" differs, at position 1\n  $: history 11, stored 1\n";
-    assert!(text.starts_with(expected) && text.contains("1 documents compared, 1 is not what"), "{text}");
+    assert!(text.starts_with(expected) && text.contains("1 document compared, 1 is not what"), "{text}");
+    let text = run(&changed, verify("lamps", &["hall", "hell"], false)).await.out;
+    assert!(text.contains("; of 1 of the 2 keys there is no document, and history makes none"), "{text}");
     let unknown = run(&built, verify("lanterns", &[], false)).await;
     assert!(unknown.result.unwrap_err().to_string().contains("lanterns"));
 }

@@ -1,5 +1,6 @@
 //! `verify`: whether the documents of a read model are what history makes of them.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -117,12 +118,24 @@ fn sum_up(report: &VerifyReport, args: &VerifyArgs, out: &mut (dyn Write + Send)
         (_, 1) => "1 is not what history makes of it".to_owned(),
         (_, several) => format!("{several} are not what history makes of them"),
     };
+    let noun = if *documents == 1 { "document" } else { "documents" };
+    let nowhere = nowhere(args, *documents);
     writeln!(
         out,
-        "{projection}: generation {generation} at {checkpoint}, {documents} documents compared, {found}{passed}; {events} \
-         events in {seconds:.2} s"
+        "{projection}: generation {generation} at {checkpoint}, {documents} {noun} compared, {found}{nowhere}{passed}; \
+         {events} events in {seconds:.2} s"
     )?;
     Ok(out.flush()?)
+}
+
+/// Of how many keys that were asked for there is nothing to compare: a name may be misspelled.
+fn nowhere(args: &VerifyArgs, documents: u64) -> String {
+    let asked = args.keys.iter().collect::<BTreeSet<_>>().len() as u64;
+    match asked.saturating_sub(documents) {
+        0 => String::new(),
+        _ if documents == 0 => String::new(),
+        none => format!("; of {none} of the {asked} keys there is no document, and history makes none"),
+    }
 }
 
 /// What the console shows of a reading of history.

@@ -77,7 +77,7 @@ async fn what_lasts_is_seen_by_every_process_until_it_is_over() {
     worker.end().await;
 }
 
-/// Where nothing is live, or a replay is under way, that is the reason, and it is said.
+/// Where nothing is live, or another generation is half built, that may be the reason, and it is said.
 #[tokio::test]
 async fn a_wait_that_times_out_says_what_is_being_built() {
     let store = bank(1);
@@ -101,5 +101,8 @@ async fn a_wait_that_times_out_says_what_is_being_built() {
     let fresh = Projector::new(faulty.clone(), store.clone()).options(quick()).with(A);
     let error = soon(fresh.wait_for_within("a", &last, wait)).await.unwrap_err();
     let ProjectorError::TimedOut { trouble, checkpoint, .. } = &error else { panic!("{error:?}") };
-    assert_eq!((trouble.as_deref(), checkpoint), (Some("a replay builds generation 2, now at 1"), &done));
+    assert_eq!(
+        (trouble.as_deref(), checkpoint),
+        (Some("generation 2 is half built, stopped at 1; nobody builds it"), &done)
+    );
 }

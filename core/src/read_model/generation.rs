@@ -240,7 +240,7 @@ pub enum SwitchError {
     },
     /// The new generation has not reached what the old one shows.
     #[error(
-        "generation {to} of {projection} is at {at} of log {log} and the live one at {live}; let it catch up first"
+        "generation {to} of {projection} is at {at} of log {log} and the live one at {live}; a replay brings it up to there"
     )]
     Behind {
         /// The projection.
