@@ -131,11 +131,11 @@ fn sum_up(report: &VerifyReport, args: &VerifyArgs, out: &mut (dyn Write + Send)
 /// Of how many keys that were asked for there is nothing to compare: a name may be misspelled.
 fn nowhere(args: &VerifyArgs, documents: u64) -> String {
     let asked = args.keys.iter().collect::<BTreeSet<_>>().len() as u64;
-    match asked.saturating_sub(documents) {
-        0 => String::new(),
-        _ if documents == 0 => String::new(),
-        none => format!("; of {none} of the {asked} keys there is no document, and history makes none"),
+    // Where there are none at all, that is said already.
+    if documents == 0 || documents >= asked {
+        return String::new();
     }
+    format!("; of {} of the {asked} keys there is no document, and history makes none", asked - documents)
 }
 
 /// What the console shows of a reading of history.

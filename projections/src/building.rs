@@ -39,6 +39,11 @@ pub struct BuildingStatus {
 }
 
 impl BuildingStatus {
+    pub(crate) fn of(info: GenerationInfo, owner: Option<Owner>, stopped: bool) -> Self {
+        let GenerationInfo { generation, state, checkpoint, failure, .. } = info;
+        Self { generation, state, checkpoint, failure, owner, stopped }
+    }
+
     /// The commands that go on with it and that forget it, of a projection of this name.
     pub fn remedies(&self, name: &str) -> [String; 2] {
         let generation = self.generation;
@@ -101,13 +106,7 @@ impl Inner {
         };
         let is_gone =
             |standing: &Standing| standing.still >= self.options.lease_time || is_broken_off(&standing.lease.holder);
-        Ok(BuildingStatus {
-            generation: info.generation,
-            state: info.state,
-            checkpoint: info.checkpoint,
-            failure: info.failure,
-            stopped: standing.as_ref().is_none_or(is_gone),
-            owner: standing.as_ref().map(Owner::of),
-        })
+        let stopped = standing.as_ref().is_none_or(is_gone);
+        Ok(BuildingStatus::of(info, standing.as_ref().map(Owner::of), stopped))
     }
 }

@@ -13,7 +13,7 @@ use futures_util::future;
 
 use crate::error::{Diverged, ProjectorError};
 use crate::failing::Lasting;
-pub(crate) use crate::ground::{ground, holds};
+pub(crate) use crate::ground::ground;
 use crate::heads::Turn;
 use crate::keeper::KeptFailure;
 use crate::lease::Taking;

@@ -6,11 +6,14 @@
 
 use std::time::{Duration, Instant};
 
-use factum::{Checkpoint, Epoch, EventStore, Generation, LogId, Mark, Position, ReadError};
+use factum::{
+    Checkpoint, Epoch, EventId, EventStore, Generation, LogId, Mark, Position, ProjectionName, ReadError, StoreId,
+};
 
 use crate::drive::{Driven, Trouble};
 use crate::error::{Diverged, ProjectorError};
 use crate::keeper::Keeper;
+use crate::replay_error::ReplayError;
 
 /// Nobody restores a store in less time.
 pub(crate) const PAUSE: Duration = Duration::from_millis(250);
@@ -133,14 +136,43 @@ pub(crate) async fn holds(
     Ok(true)
 }
 
+/// What a replay makes, and how far it is: the event that it stands on, if it has folded any.
+pub(crate) struct Footing<'a> {
+    pub(crate) projection: &'a ProjectionName,
+    pub(crate) generation: Generation,
+    pub(crate) log: LogId,
+    pub(crate) at: Option<(Position, (StoreId, EventId))>,
+}
+
+impl Footing<'_> {
+    /// A server that was away may have come back as it was long ago. Whether what a replay has read ahead, up to these events,
+    /// is of what the store holds now.
+    ///
+    /// # Errors
+    /// `Ungrounded` where the store does not hold the event that it stands on.
+    pub(crate) async fn look_down(
+        &self,
+        store: &dyn EventStore,
+        read: impl IntoIterator<Item = Mark> + Send,
+    ) -> Result<bool, ReplayError> {
+        let events = |source| ReplayError::Events { projection: self.projection.clone(), source };
+        if let Some((position, (expected_store, event))) = self.at
+            && ground(store, self.log, position, expected_store, event).await.map_err(events)?.is_some()
+        {
+            return Err(ReplayError::Ungrounded { projection: self.projection.clone(), generation: self.generation });
+        }
+        holds(store, self.log, read).await.map_err(events)
+    }
+}
+
 /// What the store has instead of the event that a checkpoint stands on; `None` if that event is there.
 pub(crate) async fn ground(
     store: &dyn EventStore,
     log: LogId,
     position: Position,
-    expected_store: factum::StoreId,
-    expected: factum::EventId,
-) -> Result<Option<(Option<factum::EventId>,)>, ReadError> {
+    expected_store: StoreId,
+    expected: EventId,
+) -> Result<Option<(Option<EventId>,)>, ReadError> {
     let found = store.read_positions(log, &[position]).await?;
     let found = found.first().map(|event| event.id);
     let same = found == Some(expected) && store.id() == expected_store;

@@ -13,10 +13,10 @@ use futures_util::poll;
 
 use crate::ahead::Ahead;
 use crate::documents::Documents;
-use crate::drive::{Driven, ground, holds};
+use crate::drive::{Driven, ground};
 use crate::fields::{are_declared, kept};
 use crate::fold::{Failed, Fold, Page, Stopped, Why};
-use crate::ground::PAUSE;
+use crate::ground::{Footing, PAUSE};
 use crate::projection::Projection;
 use crate::replay::{Progress, ReplayPhase, ReplayProgress, ReplayReport, keep_old, not_beyond, up_to};
 use crate::replay_error::ReplayError;
@@ -183,7 +183,9 @@ impl<'a, P: Projection> Rebuild<'a, P> {
         while let Some(page) = pages.next().await {
             let events = |source| ReplayError::Events { projection: self.documents.name.clone(), source };
             let LogPage { events, reached, end } = page.map_err(events)?;
-            if came.is_none_or(|came| came.elapsed() >= PAUSE) && !self.look_down(n, reached).await? {
+            if came.is_none_or(|came| came.elapsed() >= PAUSE)
+                && !self.footing(n).look_down(self.store, reached).await?
+            {
                 (pages, came) = (Ahead::new(self.store, self.read(n)), None);
                 continue;
             }
@@ -199,21 +201,13 @@ impl<'a, P: Projection> Rebuild<'a, P> {
         self.write(n).await
     }
 
-    /// A server that was away may have come back as it was long ago. Whether the page that was read up to `reached` is of what it
-    /// holds now.
-    async fn look_down(&mut self, n: usize, reached: Option<Mark>) -> Result<bool, ReplayError> {
-        let (documents, store, log) = (self.documents, self.store, &self.logs[n]);
-        let folded = log.folded.map(|mark| (mark.position, (store.id(), mark.event)));
+    /// What was folded, and else what was sent, is what more is folded on.
+    fn footing(&self, n: usize) -> Footing<'a> {
+        let log = &self.logs[n];
+        let folded = log.folded.map(|mark| (mark.position, (self.store.id(), mark.event)));
         let sent = log.sent.stands_on.map(|stands_on| (log.sent.position, stands_on));
-        let (log, generation) = (log.log, self.generation);
-        let projection = || documents.name.clone();
-        let events = |source| ReplayError::Events { projection: projection(), source };
-        if let Some((position, (expected_store, event))) = folded.or(sent)
-            && ground(store, log, position, expected_store, event).await.map_err(events)?.is_some()
-        {
-            return Err(ReplayError::Ungrounded { projection: projection(), generation });
-        }
-        holds(store, log, reached).await.map_err(events)
+        let (projection, generation) = (&self.documents.name, self.generation);
+        Footing { projection, generation, log: log.log, at: folded.or(sent) }
     }
 
     fn read(&self, n: usize) -> ReadLog {

@@ -8,8 +8,8 @@ use factum::{
 };
 
 use crate::ahead::Ahead;
-use crate::drive::{Driven, ground, holds};
-use crate::ground::PAUSE;
+use crate::drive::{Driven, ground};
+use crate::ground::{Footing, PAUSE};
 use crate::rebuild::RACES;
 use crate::replay::{Progress, ReplayPhase, ReplayProgress, ReplayReport, keep_old, not_beyond, up_to};
 use crate::replay_error::ReplayError;
@@ -138,7 +138,9 @@ impl<'a> GenerationsReplay<'a> {
         while let Some(page) = pages.next().await {
             let events = |source| ReplayError::Events { projection: self.driven.name().clone(), source };
             let LogPage { events, reached, end } = page.map_err(events)?;
-            if came.is_none_or(|came| came.elapsed() >= PAUSE) && !self.look_down(n, [passed, reached]).await? {
+            if came.is_none_or(|came| came.elapsed() >= PAUSE)
+                && !self.footing(n).look_down(self.store, passed.into_iter().chain(reached)).await?
+            {
                 (pages, passed, came) = (self.pages(n), None, None);
                 continue;
             }
@@ -162,18 +164,10 @@ impl<'a> GenerationsReplay<'a> {
         Ahead::new(self.store, up_to(read, self.options))
     }
 
-    /// A server that was away may have come back as it was long ago. Whether what was read up to these marks is of what it
-    /// holds now.
-    async fn look_down(&self, n: usize, read: [Option<Mark>; 2]) -> Result<bool, ReplayError> {
-        let projection = || self.driven.name().clone();
-        let events = |source| ReplayError::Events { projection: projection(), source };
+    fn footing(&self, n: usize) -> Footing<'a> {
         let (log, at) = self.logs[n];
-        if let Some((expected_store, event)) = at.stands_on
-            && ground(self.store, log, at.position, expected_store, event).await.map_err(events)?.is_some()
-        {
-            return Err(ReplayError::Ungrounded { projection: projection(), generation: self.generation });
-        }
-        holds(self.store, log, read.into_iter().flatten()).await.map_err(events)
+        let at = at.stands_on.map(|stands_on| (at.position, stands_on));
+        Footing { projection: self.driven.name(), generation: self.generation, log, at }
     }
 
     async fn apply(&mut self, n: usize, events: Vec<factum::RecordedEvent>, to: Mark) -> Result<(), ReplayError> {

@@ -8,6 +8,7 @@ use factum::{
 };
 use futures_util::future::{self, Either};
 
+use crate::building::BuildingStatus;
 use crate::drive::Driven;
 use crate::error::{ProjectorError, is_overtaken};
 use crate::lease::{Standing, Taking};
@@ -94,10 +95,10 @@ impl Inner {
         let none = live.is_none().then(|| format!("no generation of version {version} is live yet"));
         let built = match find(GenerationState::Building) {
             // That leases were not read says nothing of what is built.
-            Some(info) => match self.building(driven, &[], info.clone()).await {
-                Ok(building) => Some(building.to_string()),
-                Err(_) => Some(format!("a replay builds generation {}, now at {}", info.generation, info.checkpoint)),
-            },
+            Some(info) => {
+                let building = self.building(driven, &[], info.clone()).await;
+                Some(building.unwrap_or_else(|_| BuildingStatus::of(info.clone(), None, false)).to_string())
+            }
             None => None,
         };
         let said: Vec<_> = none.into_iter().chain(built).collect();

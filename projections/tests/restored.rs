@@ -9,10 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::*;
-use factum::{
-    Append, Condition, EventStore, Generation, GenerationState, Metadata, Position, ProjectionName, ReadModelStore,
-    Recorded, RoundTrip, StreamId, Tenant,
-};
+use factum::{Generation, GenerationState, Position, ProjectionName, ReadModelStore, Recorded, Tenant};
 use factum_memory::MemoryStore;
 use factum_projections::{
     GenerationsError, Keys, Projection, Projector, ProjectorError, ProjectorOptions, ReplayError, ReplayOptions,
@@ -134,24 +131,6 @@ async fn a_replay_under_which_the_store_was_restored_is_not_made_live() {
     assert_eq!((replayed.live, replayed.position), (true, Position::new(20).into()));
     let shown = projector.read_model::<Turnover<5>>().get("all").await.unwrap().document;
     assert_eq!(shown, naive(&Turnover::<5>, &*restored, &Tenant::default(), None).await.remove("all"));
-}
-
-/// What a store held, and what it holds after a restore: the same events up to one, and others after that.
-async fn with_a_backup(common: i64, lost: i64, since: i64) -> (Arc<MemoryStore>, Arc<MemoryStore>) {
-    let (before, after) = (bank(1), bank(1));
-    for cents in 0..common {
-        let event = factum::encode(&AccountEvent::Deposited { cents }, Metadata::new(), RoundTrip::Checked).unwrap();
-        let append = Append::to(StreamId::of("account", "1").unwrap(), Condition::Any, vec![event]);
-        before.append(append.clone()).await.unwrap();
-        after.append(append).await.unwrap();
-    }
-    for cents in 0..lost {
-        deposit(&*before, 1, 1000 + cents).await;
-    }
-    for cents in 0..since {
-        deposit(&*after, 1, 2000 + cents).await;
-    }
-    (before, after)
 }
 
 async fn shown(projector: &Projector) -> Option<Balance> {

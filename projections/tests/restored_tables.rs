@@ -9,9 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use common::*;
 use factum::{
-    Append, Batch, Checkpoint, Commit, Condition, EventId, EventStore, Failure, Generation, GenerationInfo,
-    Generations, LogId, Metadata, NewGeneration, Position, Projected, ProjectedError, ProjectionName,
-    ProjectionVersion, Query, ReadModelStore, RoundTrip, Shard, StreamId, Switch, SwitchError,
+    Batch, Checkpoint, Commit, EventId, Failure, Generation, GenerationInfo, Generations, LogId, NewGeneration,
+    Position, Projected, ProjectedError, ProjectionName, ProjectionVersion, Query, ReadModelStore, Shard, Switch,
+    SwitchError,
 };
 use factum_memory::MemoryStore;
 use factum_projections::{Projector, ReplayOptions, ReplayProgress};
@@ -121,19 +121,7 @@ impl Generations for Lists {
 /// It never looked down at all: it applied the pages that it had read ahead, and went on in what was restored after their positions.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replay_of_tables_applies_no_page_that_it_read_before_its_store_was_restored() {
-    let (lost, restored) = (bank(1), bank(1));
-    for cents in 0..6 {
-        let event = factum::encode(&AccountEvent::Deposited { cents }, Metadata::new(), RoundTrip::Checked).unwrap();
-        let append = Append::to(StreamId::of("account", "1").unwrap(), Condition::Any, vec![event]);
-        lost.append(append.clone()).await.unwrap();
-        restored.append(append).await.unwrap();
-    }
-    for cents in 0..30 {
-        deposit(&*restored, 1, cents).await;
-        if cents < 12 {
-            deposit(&*lost, 1, cents).await;
-        }
-    }
+    let (lost, restored) = with_a_backup(6, 12, 30).await;
     let store = Arc::new(Faulty::new(lost.clone()));
     let (name, filter, lists) = (ProjectionName::new("lists").unwrap(), Query::all(), Arc::<Mutex<_>>::default());
     let tables = Lists { name, filter, store: lost.clone(), lists: lists.clone() };

@@ -2,13 +2,14 @@
 
 use factum::{
     Counted, DocumentFields, DocumentKey, FieldPlace, FieldRange, FieldValue, FindDocuments, FoundDocument, FoundPage,
-    LogId, Position, ReadModelError, ReadTarget, StrayFields, Tenant,
+    LogId, Position, ReadModelError, ReadTarget, StrayFields,
 };
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use crate::columns::{column, tenant_column};
 use crate::db::Db;
+use crate::group::tenant_of;
 use crate::read_models_read::{Answer, MOST, missing, rows, rows_of, target_columns};
 use crate::read_models_row::{self as row, Failed};
 
@@ -153,8 +154,7 @@ pub(crate) async fn strays(
         // One row without a value says that there are none.
         let Some(n) = row::number(row, 6).map_err(failed)? else { break };
         let text = |column| row.try_get::<String, _>(column).map_err(|error| failed(error.into()));
-        let tenant = text(0)?;
-        let tenant = if tenant.is_empty() { Tenant::default() } else { Tenant::new(tenant)? };
+        let tenant = tenant_of(&text(0)?)?.unwrap_or_default();
         let key = DocumentKey::new(tenant, text(1)?)?;
         let log = row::count(row, 2).and_then(row::small).map_err(failed)?;
         let place = FieldPlace { key, log: LogId::new(log), field: text(3)? };

@@ -174,6 +174,24 @@ pub async fn deposit(store: &dyn EventStore, account: u8, cents: i64) -> Cursor 
     record(store, &Happening { account, tenant: false, event: AccountEvent::Deposited { cents }, day: None }).await
 }
 
+/// What a store held, and what it holds after a restore: the same events up to one, and others after that.
+pub async fn with_a_backup(common: i64, lost: i64, since: i64) -> (Arc<MemoryStore>, Arc<MemoryStore>) {
+    let (before, after) = (bank(1), bank(1));
+    for cents in 0..common {
+        let event = factum::encode(&AccountEvent::Deposited { cents }, Metadata::new(), RoundTrip::Checked).unwrap();
+        let append = Append::to(StreamId::of("account", "1").unwrap(), Condition::Any, vec![event]);
+        before.append(append.clone()).await.unwrap();
+        after.append(append).await.unwrap();
+    }
+    for cents in 0..lost {
+        deposit(&*before, 1, 1000 + cents).await;
+    }
+    for cents in 0..since {
+        deposit(&*after, 1, 2000 + cents).await;
+    }
+    (before, after)
+}
+
 pub async fn open(store: &dyn EventStore, account: u8) -> Cursor {
     record(store, &Happening { account, tenant: false, event: AccountEvent::Opened, day: None }).await
 }
