@@ -10,6 +10,7 @@ use sqlx::postgres::PgRow;
 use crate::columns::{Json, column, condition_column, metadata_column, tag_texts, tenant_column};
 use crate::db::Bound;
 use crate::group::{Contents, HOLDS, Judged};
+use crate::sole::Next;
 use crate::sql::Statements;
 
 /// An append to one stream, without key and query: it has functions of its own, which cost half of what the one for groups does.
@@ -20,20 +21,27 @@ pub(crate) fn as_one(append: &Append) -> Option<&StreamWrite> {
     }
 }
 
-/// The statement of such an append.
+/// The statement of such an append, with what is believed to be its place.
 ///
 /// # Errors
 /// Where the metadata of an event cannot be written.
-pub(crate) fn bind_one(sql: &Statements, write: &StreamWrite) -> Result<Bound<'static>, Fault> {
-    let one = write.events.len() == 1;
-    let bound = sqlx::query(if one { sql.append_one.clone() } else { sql.append_run.clone() })
+pub(crate) fn bind_one(sql: &Statements, write: &StreamWrite, next: Option<Next>) -> Result<Bound<'static>, Fault> {
+    let statement = match (write.events.as_slice(), next) {
+        ([_], Some(_)) => &sql.append_next,
+        ([_], None) => &sql.append_one,
+        _ => &sql.append_run,
+    };
+    let bound = sqlx::query(statement.clone())
         .bind(write.stream.name())
         .bind(tenant_column(write.stream.tenant()))
         .bind(write.stream.category())
         .bind(condition_column(write.condition));
-    match write.events.as_slice() {
-        [event] => bind_event(bound, event),
-        events => Ok(Contents::of(events)?.bind(bound)),
+    match (write.events.as_slice(), next) {
+        ([event], None) => bind_event(bound, event),
+        ([event], Some(next)) => {
+            Ok(bind_event(bound, event)?.bind(column(next.version.get())).bind(next.position.as_i64()).bind(next.after))
+        }
+        (events, _) => Ok(Contents::of(events)?.bind(bound)),
     }
 }
 

@@ -42,6 +42,7 @@ mod read_models_write;
 mod roles;
 mod row;
 mod snapshots;
+mod sole;
 mod sql;
 mod store;
 mod sweep;

@@ -15,12 +15,14 @@ use crate::error::{explain, fault, silent};
 use crate::group::{Columns, Judged, tenant_of};
 use crate::keys;
 use crate::options::KeyRetention;
+use crate::sole::Sole;
 
 /// A connection of the writer.
 #[derive(Debug)]
 pub(crate) struct Link {
     conn: PgConnection,
     end: Lost,
+    sole: Sole,
     /// Whether nothing was heard of the other end for so long that it is given up.
     silent: bool,
 }
@@ -79,7 +81,7 @@ impl Link {
         let backend = began.filter(|_| !db.behind_pooler()).map(|began| Backend { pid, began });
         let end = Lost { backend, after: row.try_get(2)? };
         transaction.commit().await?;
-        Ok(Self { conn, end, silent: false })
+        Ok(Self { conn, end, sole: Sole::default(), silent: false })
     }
 
     /// What is known of it now that it is lost.
@@ -113,6 +115,7 @@ impl Link {
             };
             if let Ok(appended) = &done {
                 self.end.after = self.end.after.max(appended.cursor.get(factum::LogId::FIRST).as_i64());
+                self.sole.learn(appended);
             }
             told.push(done);
         }
@@ -125,7 +128,9 @@ impl Link {
                 return Ok(vec![copy::append(&mut self.conn, db, append, retention).await?]);
             }
             if let Some(write) = as_one(append) {
-                let bound = bind_one(&db.sql, write).map_err(Broken::NotSent)?;
+                // Behind a pooler there may be another server at the other end by now.
+                let next = if db.behind_pooler() { None } else { self.sole.next(write) };
+                let bound = bind_one(&db.sql, write, next).map_err(Broken::NotSent)?;
                 let row = self.run(db, bound).await?;
                 return Ok(vec![answer_one(&row, write)?]);
             }

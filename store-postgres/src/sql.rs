@@ -128,6 +128,7 @@ fn shared(text: String) -> SqlStr {
 
 statements! {
     append_group,
+    append_next,
     append_one,
     append_run,
     backend,

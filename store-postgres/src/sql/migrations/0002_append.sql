@@ -29,8 +29,8 @@ DECLARE
   last bigint;
   recorded timestamptz;
 BEGIN
-  IF pg_advisory_xact_lock(:lock) IS NULL THEN END IF;
-  IF current_setting('transaction_isolation') <> 'read committed' OR current_setting('synchronous_commit') = 'off' THEN
+  IF pg_advisory_xact_lock(:lock) IS NULL OR current_setting('transaction_isolation') <> 'read committed'
+    OR current_setting('synchronous_commit') = 'off' THEN
     PERFORM factum.require_settings();
   END IF;
   SELECT e.version INTO last FROM factum.events e
@@ -52,7 +52,7 @@ BEGIN
     INSERT INTO factum.tags (position, tag, tenant, category, event_type)
     SELECT at, t.tag, p_tenant, p_category, p_type FROM unnest(p_tags) AS t(tag);
   END IF;
-  RETURN ARRAY[at, last, round(extract(epoch FROM recorded) * 1000000)::bigint];
+  RETURN ARRAY[at, last, (extract(epoch FROM recorded) * 1000000)::bigint];
 END $function$;
 
 -- Several events to one stream, from a command that decided more than one, or a batch: what a lone append of them calls. Answers
@@ -91,7 +91,7 @@ BEGIN
     SELECT e.position, unnest(e.tags), e.tenant, e.category, e.event_type
     FROM factum.events e WHERE e.position > head AND e.tags IS NOT NULL;
   END IF;
-  RETURN ARRAY[head + 1, last + 1, round(extract(epoch FROM recorded) * 1000000)::bigint];
+  RETURN ARRAY[head + 1, last + 1, (extract(epoch FROM recorded) * 1000000)::bigint];
 END $function$;
 
 -- The position of the first event after `p_after` that a query matches, or NULL. The arrays hold one element for each item of

@@ -1,0 +1,177 @@
+//! What a connection knows from the answers to its own appends: while nobody else appends, the next one need not look for the
+//! end of the log, nor for that of its stream.
+//!
+//! What it offers is only a guess. Whether position and version are free the server sees under the order lock, and looks them
+//! up if they are not: `append_next` in `sql/migrations/0012_append_next.sql`.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use factum::{Appended, Condition, Outcome, Position, StreamId, StreamWrite, Version};
+
+/// After how many appends in a row, with nobody else's in between, it begins to guess: a wrong guess costs more than none.
+const ROW: u32 = 8;
+
+/// How old what it knows may be. Somebody with the rights of the owner could take away what others have appended meanwhile, and
+/// what is free then is not the end.
+const RECENT: Duration = Duration::from_secs(1);
+
+/// Of how many streams it knows the end at most.
+const STREAMS: usize = 10_000;
+
+/// What one connection knows. It is recorded on the server at the other end: one that a failover leads to may have lost it, but is
+/// another connection.
+#[derive(Debug, Default)]
+pub(crate) struct Sole {
+    head: Option<Head>,
+    /// How many appends in a row began right after the one before.
+    row: u32,
+    ends: HashMap<StreamId, Version>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    position: Position,
+    recorded_at: DateTime<Utc>,
+    learned: Instant,
+}
+
+/// What the next event of a stream will be, unless somebody else has appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Next {
+    pub(crate) version: Version,
+    pub(crate) position: Position,
+    /// When the last event of the log was recorded.
+    pub(crate) after: DateTime<Utc>,
+}
+
+impl Sole {
+    /// Where the one event of this write belongs, if that is known and its condition holds there.
+    pub(crate) fn next(&self, write: &StreamWrite) -> Option<Next> {
+        let head = self.head.filter(|head| self.row >= ROW && head.learned.elapsed() < RECENT)?;
+        let end = self.ends.get(&write.stream).copied();
+        // Nobody need know anything of a stream that is not to be there.
+        let known = end.is_some() || write.condition == Condition::NoStream;
+        if write.events.len() != 1 || !known || !write.condition.holds(end) {
+            return None;
+        }
+        let version = Version::after(end);
+        Some(Next { version, position: after(head.position), after: head.recorded_at })
+    }
+
+    /// Takes note of an answer.
+    pub(crate) fn learn(&mut self, appended: &Appended) {
+        let Outcome::Accepted { first, last, recorded_at, versions, .. } = &appended.outcome else { return };
+        if appended.already {
+            return;
+        }
+        let follows = self.head.is_some_and(|head| after(head.position) == *first);
+        self.row = if follows { self.row.saturating_add(1) } else { 0 };
+        if !follows || self.ends.len() >= STREAMS {
+            self.ends.clear();
+        }
+        self.head = Some(Head { position: *last, recorded_at: *recorded_at, learned: Instant::now() });
+        self.ends.extend(versions.iter().map(|versions| (versions.stream.clone(), versions.last)));
+    }
+}
+
+fn after(position: Position) -> Position {
+    Position::new(position.get().saturating_add(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use factum::{EventType, LogId, NewEvent, Versions};
+
+    use super::*;
+
+    fn stream(name: &str) -> StreamId {
+        StreamId::new(name).unwrap()
+    }
+
+    fn write(name: &str, condition: Condition) -> StreamWrite {
+        let event = NewEvent::new(EventType::new("Deposited").unwrap(), "1");
+        StreamWrite { stream: stream(name), condition, events: vec![event] }
+    }
+
+    fn version(number: u64) -> Version {
+        Version::new(number).unwrap()
+    }
+
+    /// One event of a stream at a position.
+    fn answer(name: &str, at: u64, number: u64) -> Appended {
+        let (first, last) = (version(number), version(number));
+        let versions = vec![Versions { stream: stream(name), first, last }];
+        let (first, last) = (Position::new(at), Position::new(at));
+        let recorded_at = DateTime::UNIX_EPOCH;
+        Appended::new(Outcome::Accepted { log: LogId::FIRST, first, last, recorded_at, versions }, false)
+    }
+
+    /// Has appended so often in a row, to one stream, from position and version 1.
+    fn sole(appends: u64) -> Sole {
+        let mut sole = Sole::default();
+        (1..=appends).for_each(|n| sole.learn(&answer("account-1", n, n)));
+        sole
+    }
+
+    #[test]
+    fn the_next_event_follows_what_this_connection_appended_last() {
+        let sole = sole(20);
+        let next = Next { version: version(21), position: Position::new(21), after: DateTime::UNIX_EPOCH };
+        for condition in [Condition::Version(version(20)), Condition::Exists, Condition::Any] {
+            assert_eq!(sole.next(&write("account-1", condition)), Some(next), "{condition:?}");
+        }
+        let first = Next { version: version(1), ..next };
+        assert_eq!(sole.next(&write("account-2", Condition::NoStream)), Some(first));
+    }
+
+    #[test]
+    fn nothing_is_guessed_of_a_stream_that_is_not_known_or_elsewhere_than_it_should_be() {
+        let sole = sole(20);
+        for condition in [Condition::Version(version(19)), Condition::Version(version(21)), Condition::NoStream] {
+            assert_eq!(sole.next(&write("account-1", condition)), None, "{condition:?}");
+        }
+        for condition in [Condition::Version(version(1)), Condition::Exists, Condition::Any] {
+            assert_eq!(sole.next(&write("account-2", condition)), None, "{condition:?}");
+        }
+    }
+
+    #[test]
+    fn an_append_of_somebody_else_ends_the_guessing_and_what_is_known() {
+        let mut sole = sole(20);
+        sole.learn(&answer("account-2", 22, 1));
+        assert_eq!(sole.next(&write("account-2", Condition::Any)), None);
+        for n in 2..20 {
+            sole.learn(&answer("account-2", 21 + n, n));
+        }
+        assert!(sole.next(&write("account-2", Condition::Any)).is_some());
+        assert_eq!(sole.next(&write("account-1", Condition::Any)), None);
+    }
+
+    #[test]
+    fn an_answer_from_under_a_key_is_not_the_end_of_the_log() {
+        let mut sole = sole(20);
+        let before = sole.next(&write("account-1", Condition::Any));
+        sole.learn(&Appended { already: true, ..answer("account-1", 3, 3) });
+        assert_eq!(sole.next(&write("account-1", Condition::Any)), before);
+    }
+
+    #[test]
+    fn few_appends_and_old_ones_are_nothing_to_guess_from() {
+        assert_eq!(sole(5).next(&write("account-1", Condition::Any)), None);
+        let mut sole = sole(20);
+        sole.head = sole.head.map(|head| Head { learned: head.learned.checked_sub(RECENT).unwrap(), ..head });
+        assert_eq!(sole.next(&write("account-1", Condition::Any)), None);
+    }
+
+    #[test]
+    fn it_knows_of_so_many_streams_and_no_more() {
+        let mut sole = Sole::default();
+        for n in 1..=25_000 {
+            sole.learn(&answer(&format!("account-{n}"), n, 1));
+            assert!(sole.ends.len() <= STREAMS);
+        }
+        assert!(sole.next(&write("account-25000", Condition::Any)).is_some());
+    }
+}

@@ -1,0 +1,159 @@
+//! A writer that nobody else comes between: it offers position and version of its next event, and is never believed.
+
+mod common;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use common::{Place, event, one, place, stream, tagged};
+use factum::{Append, AppendError, Appended, Condition, EventStore, LogId, PageLimit, Position, ReadLog, Version};
+use factum_postgres::PostgresStore;
+use sqlx::{Connection, Row};
+
+/// More than a writer takes to see that it is alone.
+const ALONE: usize = 20;
+
+async fn alone(store: &PostgresStore, id: &str) {
+    for _ in 0..ALONE {
+        store.append(one(id, Condition::Any)).await.unwrap();
+    }
+}
+
+fn position(appended: &Appended) -> u64 {
+    appended.cursor.get(LogId::FIRST).get()
+}
+
+/// How often a function of the store was called by connections that have ended.
+async fn calls(place: &Place, function: &str) -> i64 {
+    let calls = "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_user_functions WHERE funcname = $1";
+    sqlx::query(calls).bind(function).fetch_one(&mut place.connection().await).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn a_writer_that_is_alone_has_nothing_looked_up_and_is_right() {
+    let Some(place) = place().await else { return };
+    place.execute("ALTER DATABASE :database SET track_functions = 'pl'").await;
+    let store = place.store().await;
+    for n in 0..200_u64 {
+        let condition = Version::new(n / 4).map_or(Condition::NoStream, Condition::Version);
+        let appended = store.append(tagged(&(n % 4).to_string(), "bank:1", condition)).await.unwrap();
+        assert_eq!(position(&appended), n + 1);
+    }
+    let page = store.read_log(ReadLog::after(LogId::FIRST, Position::START)).await.unwrap();
+    assert!(
+        page.events
+            .iter()
+            .all(|event| event.tags.len() == 1 && event.version.get() == event.position.get().div_ceil(4))
+    );
+    assert!(page.events.is_sorted_by_key(|event| event.recorded_at));
+    store.close().await.unwrap();
+    while calls(&place, "append_next").await + calls(&place, "append_one").await < 200 {
+        tokio::task::yield_now().await;
+    }
+    assert!(calls(&place, "append_one").await < 20, "{} looked up", calls(&place, "append_one").await);
+    let tags = "SELECT count(*) FROM factum.tags";
+    assert_eq!(sqlx::query(tags).fetch_one(&mut place.connection().await).await.unwrap().get::<i64, _>(0), 200);
+}
+
+#[tokio::test]
+async fn what_another_commits_while_a_lone_writer_waits_for_the_lock_comes_first() {
+    let Some(place) = place().await else { return };
+    let (lone, other) = (place.store().await, place.store().await);
+    alone(&lone, "1").await;
+    let seen = Version::new(ALONE as u64).unwrap();
+    for condition in [Condition::Any, Condition::Version(seen)] {
+        let head = lone.head().await.unwrap().get(LogId::FIRST).get();
+        let mut holder = place.connection().await;
+        let mut transaction = holder.begin().await.unwrap();
+        other.append_in(&mut transaction, one("1", Condition::Any)).await.unwrap();
+        let waits = Arc::clone(&lone);
+        let waiting = tokio::spawn(async move { waits.append(one("1", condition)).await });
+        place.until_somebody_waits_for_a_lock().await;
+        transaction.commit().await.unwrap();
+        match (condition, waiting.await.unwrap()) {
+            (Condition::Any, Ok(appended)) => assert_eq!(position(&appended), head + 2),
+            (Condition::Version(_), Err(AppendError::Conflict { expected, actual, .. })) => {
+                assert_eq!((expected, actual.map(Version::get)), (condition, Some(head + 1)));
+            }
+            (_, other) => panic!("{condition:?}: {other:?}"),
+        }
+    }
+}
+
+/// A rolled back append leaves nothing behind, and no gap.
+#[tokio::test]
+async fn what_another_rolls_back_while_a_lone_writer_waits_leaves_no_gap() {
+    let Some(place) = place().await else { return };
+    let (lone, other) = (place.store().await, place.store().await);
+    alone(&lone, "1").await;
+    let mut holder = place.connection().await;
+    let mut transaction = holder.begin().await.unwrap();
+    other.append_in(&mut transaction, one("1", Condition::Any)).await.unwrap();
+    let waits = Arc::clone(&lone);
+    let waiting = tokio::spawn(async move { waits.append(one("1", Condition::Any)).await });
+    place.until_somebody_waits_for_a_lock().await;
+    transaction.rollback().await.unwrap();
+    assert_eq!(position(&waiting.await.unwrap().unwrap()), ALONE as u64 + 1);
+}
+
+#[tokio::test]
+async fn a_writer_whose_connection_was_ended_goes_on_where_the_log_ends() {
+    let Some(place) = place().await else { return };
+    let (lone, other) = (place.store().await, place.store().await);
+    alone(&lone, "1").await;
+    place.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()").await;
+    other.append(one("1", Condition::Any)).await.unwrap();
+    assert_eq!(position(&lone.append(one("1", Condition::Any)).await.unwrap()), ALONE as u64 + 2);
+}
+
+/// What each stream holds, as the test reckons it.
+type Model = HashMap<String, u64>;
+
+fn chosen(random: &mut fastrand::Rng, model: &Model, id: &str) -> Condition {
+    let last = model.get(id).copied().unwrap_or(0);
+    let about = [last, last, last, last.saturating_sub(1), last + 1][random.usize(..5)];
+    match random.u8(..8) {
+        0 => Condition::Any,
+        1 => Condition::Exists,
+        2 => Condition::NoStream,
+        _ => Version::new(about).map_or(Condition::NoStream, Condition::Version),
+    }
+}
+
+/// Two writers in turns, each alone for a while, with right conditions and wrong ones, against a map.
+#[tokio::test]
+async fn writers_that_take_turns_are_told_what_is_so() {
+    let Some(place) = place().await else { return };
+    let stores = [place.store().await, place.store().await];
+    let mut random = fastrand::Rng::with_seed(1993);
+    let (mut model, mut head) = (Model::new(), 0);
+    for _ in 0..60 {
+        let store = &stores[random.usize(..2)];
+        for _ in 0..random.usize(1..40) {
+            let id = random.u8(..6).to_string();
+            let condition = chosen(&mut random, &model, &id);
+            let before = model.get(&id).and_then(|last| Version::new(*last).ok());
+            let added = if random.u8(..10) == 0 { 3 } else { 1 };
+            let events = (0..added).map(|_| event()).collect();
+            match store.append(Append::to(stream(&id), condition, events)).await {
+                Ok(appended) => {
+                    assert!(condition.holds(before), "{condition:?} held of {before:?}");
+                    head += added;
+                    let last = model.entry(id.clone()).or_default();
+                    *last += added;
+                    let told = appended.version(&stream(&id)).map(Version::get);
+                    assert_eq!((position(&appended), told), (head, Some(*last)));
+                }
+                Err(AppendError::Conflict { actual, .. }) => {
+                    assert!(!condition.holds(before), "{condition:?} did not hold of {before:?}");
+                    assert_eq!(actual, before);
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    let mut read = ReadLog::after(LogId::FIRST, Position::START);
+    read.limit = PageLimit { events: 100_000, ..read.limit };
+    let events = stores[0].read_log(read).await.unwrap().events;
+    assert!(events.iter().map(|event| event.position.get()).eq(1..=head), "the log has a gap");
+}
