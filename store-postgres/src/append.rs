@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use factum::{
     Append, AppendError, Appended, Fault, FaultKind, LogId, NewEvent, Outcome, Position, StreamWrite, Version, Versions,
 };
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{Row, SqlStr};
 
 use crate::columns::{Json, column, condition_column, metadata_column, tag_texts, tenant_column};
 use crate::db::Bound;
@@ -21,28 +21,36 @@ pub(crate) fn as_one(append: &Append) -> Option<&StreamWrite> {
     }
 }
 
-/// The statement of such an append, with what is believed to be its place.
+/// The statement of such an append.
 ///
 /// # Errors
 /// Where the metadata of an event cannot be written.
-pub(crate) fn bind_one(sql: &Statements, write: &StreamWrite, next: Option<Next>) -> Result<Bound<'static>, Fault> {
-    let statement = match (write.events.as_slice(), next) {
-        ([_], Some(_)) => &sql.append_next,
-        ([_], None) => &sql.append_one,
-        _ => &sql.append_run,
-    };
-    let bound = sqlx::query(statement.clone())
-        .bind(write.stream.name())
-        .bind(tenant_column(write.stream.tenant()))
-        .bind(write.stream.category())
-        .bind(condition_column(write.condition));
-    match (write.events.as_slice(), next) {
-        ([event], None) => bind_event(bound, event),
-        ([event], Some(next)) => {
-            Ok(bind_event(bound, event)?.bind(column(next.version.get())).bind(next.position.as_i64()).bind(next.after))
-        }
-        (events, _) => Ok(Contents::of(events)?.bind(bound)),
+pub(crate) fn bind_one(sql: &Statements, write: &StreamWrite) -> Result<Bound<'static>, Fault> {
+    let condition = condition_column(write.condition);
+    match write.events.as_slice() {
+        [event] => bind_event(bind_stream(&sql.append_one, write, condition), event),
+        events => Ok(Contents::of(events)?.bind(bind_stream(&sql.append_run, write, condition))),
     }
+}
+
+/// The statement of one of one event, with what is believed to be its place.
+///
+/// # Errors
+/// Where the metadata of the event cannot be written.
+pub(crate) fn bind_next(
+    sql: &Statements,
+    write: &StreamWrite,
+    event: &NewEvent,
+    next: Next,
+) -> Result<Bound<'static>, Fault> {
+    let bound = bind_event(bind_stream(&sql.append_next, write, column(next.version.get())), event)?;
+    Ok(bound.bind(next.position.as_i64()).bind(next.after))
+}
+
+/// What these statements begin with.
+fn bind_stream(statement: &SqlStr, write: &StreamWrite, number: i64) -> Bound<'static> {
+    let (stream, tenant) = (&write.stream, tenant_column(write.stream.tenant()));
+    sqlx::query(statement.clone()).bind(stream.name()).bind(tenant).bind(stream.category()).bind(number)
 }
 
 fn bind_event(bound: Bound<'static>, event: &NewEvent) -> Result<Bound<'static>, Fault> {
@@ -73,6 +81,14 @@ pub(crate) fn answer_one(row: &PgRow, write: &StreamWrite) -> Result<Answer, sql
     let last = Version::advance(Some(first), more).unwrap_or(first);
     let versions = vec![Versions { stream: stream.clone(), first, last }];
     Ok(Answer::Done(accepted(first_at, first_at + column(more), recorded_at, versions)))
+}
+
+/// The answer to one whose place was guessed; `None` where the guess was wrong, and nothing was recorded.
+pub(crate) fn answer_next(row: &PgRow, write: &StreamWrite, next: Next) -> Result<Option<Answer>, sqlx::Error> {
+    let recorded_at: Option<DateTime<Utc>> = row.try_get(0)?;
+    let versions = vec![Versions { stream: write.stream.clone(), first: next.version, last: next.version }];
+    let (first, last) = (next.position.as_i64(), next.position.as_i64());
+    Ok(recorded_at.map(|recorded_at| Answer::Done(accepted(first, last, recorded_at, versions))))
 }
 
 /// What became of one append.

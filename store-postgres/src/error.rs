@@ -201,6 +201,17 @@ pub(crate) fn is_elsewhere(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(said) if said.code().is_some_and(|code| code == "25006"))
 }
 
+/// Whether the server would not have an event at the place that it was offered for it, and recorded nothing: `Some(true)` where it
+/// never would, for want of a right or for a rule of its owner's.
+pub(crate) fn refuses_place(error: &sqlx::Error) -> Option<bool> {
+    let sqlx::Error::Database(said) = error else { return None };
+    match &*said.code()? {
+        "23505" | "FA002" => Some(false),
+        "42501" | "42883" | "0A000" => Some(true),
+        _ => None,
+    }
+}
+
 /// The server did not answer in time.
 pub(crate) fn silent() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the server did not answer in time"))

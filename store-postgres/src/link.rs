@@ -8,10 +8,10 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection, Row};
 use uuid::Uuid;
 
-use crate::append::{Answer, accepted, answer_one, answers, as_one, at, bind_one, version_of};
+use crate::append::{Answer, accepted, answer_next, answer_one, answers, as_one, at, bind_next, bind_one, version_of};
 use crate::copy::{self, COPY_EVENTS};
 use crate::db::{Bound, Db};
-use crate::error::{explain, fault, silent};
+use crate::error::{explain, fault, refuses_place, silent};
 use crate::group::{Columns, Judged, tenant_of};
 use crate::keys;
 use crate::options::KeyRetention;
@@ -103,7 +103,10 @@ impl Link {
     ) -> Result<Vec<Result<Appended, AppendError>>, Broken> {
         let statements = if by_copy(appends) { copy::STATEMENTS } else { 1 };
         // The server ends what takes too long. One that is not heard of at all has to be given up.
-        let answers = db.in_time(statements, self.send(db, appends, retention), Broken::Lost).await?;
+        let answers = match db.in_time(1, self.guess(db, appends), Broken::Lost).await? {
+            Some(answer) => vec![answer],
+            None => db.in_time(statements, self.send(db, appends, retention), Broken::Lost).await?,
+        };
         let mut told = Vec::with_capacity(appends.len());
         for (append, answer) in appends.iter().zip(answers) {
             let done = match answer {
@@ -128,9 +131,7 @@ impl Link {
                 return Ok(vec![copy::append(&mut self.conn, db, append, retention).await?]);
             }
             if let Some(write) = as_one(append) {
-                // Behind a pooler there may be another server at the other end by now.
-                let next = if db.behind_pooler() { None } else { self.sole.next(write) };
-                let bound = bind_one(&db.sql, write, next).map_err(Broken::NotSent)?;
+                let bound = bind_one(&db.sql, write).map_err(Broken::NotSent)?;
                 let row = self.run(db, bound).await?;
                 return Ok(vec![answer_one(&row, write)?]);
             }
@@ -138,6 +139,26 @@ impl Link {
         let columns = Columns::of(appends.iter().copied()).map_err(Broken::NotSent)?;
         let row = self.run(db, columns.bind(db.sql.append_group.clone(), keys::since(retention))).await?;
         Ok(answers(appends.iter().copied(), &Judged::of(&row)?))
+    }
+
+    /// Sends an event to where it belongs if nobody else has appended; `None` where that is not known, or somebody has.
+    async fn guess(&mut self, db: &Db, appends: &[&Append]) -> Result<Option<Answer>, Broken> {
+        let [append] = appends else { return Ok(None) };
+        let Some((write, [event])) = as_one(append).map(|write| (write, write.events.as_slice())) else {
+            return Ok(None);
+        };
+        // Behind a pooler there may be another server at the other end by now.
+        let Some(next) = self.sole.next(write).filter(|_| !db.behind_pooler()) else { return Ok(None) };
+        let bound = bind_next(&db.sql, write, event, next).map_err(Broken::NotSent)?;
+        match self.run(db, bound).await {
+            Ok(row) => Ok(answer_next(&row, write, next)?),
+            Err(error) => {
+                let Some(never) = refuses_place(&error) else { return Err(error.into()) };
+                tracing::debug!(%error, never, "an event was not taken at its place; it is sent again to have that looked up");
+                self.sole.forget(never);
+                Ok(None)
+            }
+        }
     }
 
     /// One statement that is a transaction, in one round trip unless a pooler is in between.

@@ -1,8 +1,8 @@
 //! What a connection knows from the answers to its own appends: while nobody else appends, the next one need not look for the
 //! end of the log, nor for that of its stream.
 //!
-//! What it offers is only a guess. Whether position and version are free the server sees under the order lock, and looks them
-//! up if they are not: `append_next` in `sql/migrations/0012_append_next.sql`.
+//! What it offers is only a guess. Whether position and version are free the server sees under the order lock: `append_next` in
+//! `sql/migrations/0012_append_next.sql`. If they are not, it is sent again as any other.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -13,9 +13,10 @@ use factum::{Appended, Condition, Outcome, Position, StreamId, StreamWrite, Vers
 /// After how many appends in a row, with nobody else's in between, it begins to guess: a wrong guess costs more than none.
 const ROW: u32 = 8;
 
-/// How old what it knows may be. Somebody with the rights of the owner could take away what others have appended meanwhile, and
-/// what is free then is not the end.
+/// How old what it knows of the log may be, and of a stream. Somebody with the rights of the owner could take away what was appended,
+/// and what is free then is not the end. The server looks at the time of the log again.
 const RECENT: Duration = Duration::from_secs(1);
+const RECENT_END: Duration = Duration::from_secs(10);
 
 /// Of how many streams it knows the end at most.
 const STREAMS: usize = 10_000;
@@ -27,7 +28,9 @@ pub(crate) struct Sole {
     head: Option<Head>,
     /// How many appends in a row began right after the one before.
     row: u32,
-    ends: HashMap<StreamId, Version>,
+    ends: HashMap<StreamId, (Version, Instant)>,
+    /// Whether the server would not have it.
+    never: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -47,13 +50,14 @@ pub(crate) struct Next {
 }
 
 impl Sole {
-    /// Where the one event of this write belongs, if that is known and its condition holds there.
+    /// Where one event of this write belongs, if that is known and its condition holds there.
     pub(crate) fn next(&self, write: &StreamWrite) -> Option<Next> {
-        let head = self.head.filter(|head| self.row >= ROW && head.learned.elapsed() < RECENT)?;
-        let end = self.ends.get(&write.stream).copied();
+        let head = self.head.filter(|head| self.row >= ROW && !self.never && head.learned.elapsed() < RECENT)?;
+        let end =
+            self.ends.get(&write.stream).filter(|(_, learned)| learned.elapsed() < RECENT_END).map(|(end, _)| *end);
         // Nobody need know anything of a stream that is not to be there.
         let known = end.is_some() || write.condition == Condition::NoStream;
-        if write.events.len() != 1 || !known || !write.condition.holds(end) {
+        if !known || !write.condition.holds(end) {
             return None;
         }
         let version = Version::after(end);
@@ -68,11 +72,18 @@ impl Sole {
         }
         let follows = self.head.is_some_and(|head| after(head.position) == *first);
         self.row = if follows { self.row.saturating_add(1) } else { 0 };
-        if !follows || self.ends.len() >= STREAMS {
+        if !follows || self.ends.len() + versions.len() > STREAMS {
             self.ends.clear();
         }
-        self.head = Some(Head { position: *last, recorded_at: *recorded_at, learned: Instant::now() });
-        self.ends.extend(versions.iter().map(|versions| (versions.stream.clone(), versions.last)));
+        let learned = Instant::now();
+        self.head = Some(Head { position: *last, recorded_at: *recorded_at, learned });
+        let ends = versions.iter().take(STREAMS).map(|versions| (versions.stream.clone(), (versions.last, learned)));
+        self.ends.extend(ends);
+    }
+
+    /// Knows nothing any more, or does not even guess again.
+    pub(crate) fn forget(&mut self, never: bool) {
+        *self = Self { never, ..Self::default() };
     }
 }
 
@@ -162,6 +173,26 @@ mod tests {
         assert_eq!(sole(5).next(&write("account-1", Condition::Any)), None);
         let mut sole = sole(20);
         sole.head = sole.head.map(|head| Head { learned: head.learned.checked_sub(RECENT).unwrap(), ..head });
+        assert_eq!(sole.next(&write("account-1", Condition::Any)), None);
+    }
+
+    #[test]
+    fn the_end_of_a_stream_that_was_written_long_ago_is_looked_up_again() {
+        let mut sole = sole(20);
+        sole.ends.values_mut().for_each(|(_, learned)| *learned = learned.checked_sub(RECENT_END).unwrap());
+        assert_eq!(sole.next(&write("account-1", Condition::Any)), None);
+        assert!(sole.next(&write("account-2", Condition::NoStream)).is_some());
+    }
+
+    #[test]
+    fn what_the_server_would_never_have_is_not_tried_again() {
+        let mut sole = sole(20);
+        sole.forget(false);
+        assert_eq!(sole.next(&write("account-1", Condition::Any)), None);
+        (1..=20).for_each(|n| sole.learn(&answer("account-1", n, n)));
+        assert!(sole.next(&write("account-1", Condition::Any)).is_some());
+        sole.forget(true);
+        (1..=20).for_each(|n| sole.learn(&answer("account-1", n, n)));
         assert_eq!(sole.next(&write("account-1", Condition::Any)), None);
     }
 

@@ -106,6 +106,49 @@ async fn a_writer_whose_connection_was_ended_goes_on_where_the_log_ends() {
     assert_eq!(position(&lone.append(one("1", Condition::Any)).await.unwrap()), ALONE as u64 + 2);
 }
 
+/// Somebody with the rights of the owner wrote into the log by hand.
+#[tokio::test]
+async fn what_was_put_into_the_log_by_hand_is_not_overwritten() {
+    let Some(place) = place().await else { return };
+    let lone = place.store().await;
+    alone(&lone, "1").await;
+    let by_hand = "INSERT INTO factum.events
+        SELECT 1000, version + 1, recorded_at, occurred_at, gen_random_uuid(), schema_version, tenant, category, stream,
+          event_type, tags, metadata, payload
+        FROM factum.events ORDER BY position DESC LIMIT 1";
+    place.execute(by_hand).await;
+    let appended = lone.append(one("1", Condition::Any)).await.unwrap();
+    assert_eq!((position(&appended), appended.version(&stream("1")).map(Version::get)), (1001, Some(ALONE as u64 + 2)));
+}
+
+/// As a restore in one transaction does it, under a writer that lives on.
+#[tokio::test]
+async fn a_log_that_is_shorter_after_a_long_wait_gets_no_gap() {
+    let Some(place) = place().await else { return };
+    let lone = place.store().await;
+    alone(&lone, "1").await;
+    let mut holder = place.connection().await;
+    let mut transaction = holder.begin().await.unwrap();
+    let shorter = "LOCK TABLE factum.events; ALTER TABLE factum.events DISABLE TRIGGER ALL;
+        DELETE FROM factum.events WHERE position > 10; ALTER TABLE factum.events ENABLE ALWAYS TRIGGER events_are_never_changed";
+    sqlx::raw_sql(shorter).execute(&mut *transaction).await.unwrap();
+    let waits = Arc::clone(&lone);
+    let waiting = tokio::spawn(async move { waits.append(one("1", Condition::Any)).await });
+    place.until_somebody_waits_for("relation").await;
+    sqlx::raw_sql("SELECT pg_sleep(1.1)").execute(&mut *transaction).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(position(&waiting.await.unwrap().unwrap()), 11);
+}
+
+#[tokio::test]
+async fn a_writer_that_may_not_offer_a_place_has_it_looked_up() {
+    let Some(place) = place().await else { return };
+    place.execute("DROP FUNCTION factum.append_next").await;
+    let lone = place.store().await;
+    alone(&lone, "1").await;
+    assert_eq!(position(&lone.append(one("1", Condition::Any)).await.unwrap()), ALONE as u64 + 1);
+}
+
 /// What each stream holds, as the test reckons it.
 type Model = HashMap<String, u64>;
 
