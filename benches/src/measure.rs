@@ -60,7 +60,7 @@ fn measure(workload: &Workload, runs: u32, size: Size, places: &Places) -> Resul
         order(What::Prepare, shared).run()?;
     }
     let mut samples: [Vec<Sample>; 3] = Default::default();
-    for _ in 0..runs {
+    for _ in 0..workload.runs(runs) {
         for (side, samples) in Side::ALL.into_iter().zip(&mut samples) {
             let sample = match &shared {
                 Some(shared) => order(What::Measure(side), shared).run()?,

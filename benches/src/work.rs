@@ -186,6 +186,14 @@ impl Workload {
         }
     }
 
+    /// How often each side is measured. One caller who waits for one disk, or for one connection, meets whatever else the machine
+    /// does in full: three runs say little of that.
+    pub(crate) fn runs(&self, asked: u32) -> u32 {
+        let lone = matches!(self.work, Work::Execute { tasks: 1, .. } | Work::Append | Work::ReadAll);
+        let noisy = lone && self.store != StoreKind::Memory && !self.delayed;
+        if noisy { asked.saturating_mul(3) } else { asked }
+    }
+
     /// Whether its measurements share what was prepared; each of the others begins with an empty store.
     pub(crate) fn is_prepared(&self) -> bool {
         use Work::{GetAt, Load, ReadAll, Replay, Subscribe};
