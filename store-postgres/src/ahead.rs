@@ -1,26 +1,27 @@
 //! Reading ahead: the pages that follow are on their way while the last one is used.
 //!
 //! It begins with the second page that follows another, so that a single page costs nothing more, and goes on for as long as
-//! the pages are full: one statement brings several of them, and the next statement is sent before they are used up. A full
-//! page never changes, since nothing is ever recorded below a position or a version that was seen; one that is not full is
-//! never given from here, but read anew.
+//! the pages are full: one statement brings several of them, each given as soon as it is full, and the next statement is sent
+//! before they are used up. A full page never changes, since nothing is ever recorded below a position or a version that was
+//! seen; one that is not full is never given from here, but read anew.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use factum::{Direction, LogPage, Mark, PageLimit, ReadError, ReadLog, ReadStream, RecordedEvent, StreamPage};
+use factum::{Direction, LogPage, Mark, ReadError, ReadLog, ReadStream, RecordedEvent, StreamPage};
 use tokio::runtime::Handle;
 use tokio::select;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::db::Db;
-use crate::read;
+use crate::read::{self, Several};
+use crate::texts::Texts;
 
 /// How many pages one statement brings at most. Together they are no larger, in bytes, than one may be.
-const TOGETHER: usize = 4;
+const TOGETHER: usize = 8;
 
 /// How long pages are kept that nobody asks for.
 const KEEP: Duration = Duration::from_secs(5);
@@ -38,13 +39,14 @@ trait Request: Clone + PartialEq + Send + Sync + 'static {
     /// The request for the page after this one; `None` where it is not to be read ahead.
     fn next(&self, page: &Self::Page) -> Option<Self>;
 
-    fn read(&self, db: &Db) -> impl Future<Output = Result<Self::Page, ReadError>> + Send;
+    /// The page, or with `several` this and those that follow it.
+    fn read(&self, db: &Db, several: Option<&Several>) -> impl Future<Output = Result<Self::Page, ReadError>> + Send;
 
-    /// The request for this page and those that follow it, so many together.
-    fn several(&self, pages: usize) -> Self;
+    /// A page that is full.
+    fn full(events: Vec<RecordedEvent>) -> Self::Page;
 
-    /// Cuts what `several` brought into pages that are full. What is left at the end is not given.
-    fn cut(&self, together: Self::Page) -> VecDeque<Self::Page>;
+    /// Whether the last one of several pages is one: what is left at the end is not.
+    fn is_page(&self, last: &Self::Page, alone: bool) -> bool;
 }
 
 impl Request for ReadLog {
@@ -56,24 +58,18 @@ impl Request for ReadLog {
         Some(Self { after: reached.position, ..self.clone() })
     }
 
-    async fn read(&self, db: &Db) -> Result<LogPage, ReadError> {
-        read::log(db, self).await
+    async fn read(&self, db: &Db, several: Option<&Several>) -> Result<LogPage, ReadError> {
+        read::log(db, self, several).await
     }
 
-    fn several(&self, pages: usize) -> Self {
-        Self { limit: larger(self.limit, pages), ..self.clone() }
+    fn full(events: Vec<RecordedEvent>) -> LogPage {
+        let reached = events.last().map(|last| Mark { position: last.position, event: last.id });
+        LogPage { events, reached, end: false }
     }
 
-    fn cut(&self, together: LogPage) -> VecDeque<LogPage> {
-        // A page that ends where it has looked, and not with an event, is one.
-        if !together.end && together.events.len() < self.limit.events {
-            return VecDeque::from([together]);
-        }
-        let page = |events: Vec<RecordedEvent>| {
-            let reached = events.last().map(|last| Mark { position: last.position, event: last.id });
-            LogPage { events, reached, end: false }
-        };
-        full(self.limit, together.events).map(page).collect()
+    fn is_page(&self, last: &LogPage, alone: bool) -> bool {
+        // One that ends where it has looked, and not with an event, is one.
+        !last.end && (alone || last.events.len() >= self.limit.events.max(1))
     }
 }
 
@@ -86,35 +82,17 @@ impl Request for ReadStream {
         Some(self.clone().after(Some(last.version)))
     }
 
-    async fn read(&self, db: &Db) -> Result<StreamPage, ReadError> {
-        read::stream(db, self).await
+    async fn read(&self, db: &Db, several: Option<&Several>) -> Result<StreamPage, ReadError> {
+        read::stream(db, self, several).await
     }
 
-    fn several(&self, pages: usize) -> Self {
-        Self { limit: larger(self.limit, pages), ..self.clone() }
+    fn full(events: Vec<RecordedEvent>) -> StreamPage {
+        StreamPage { events, end: false }
     }
 
-    fn cut(&self, together: StreamPage) -> VecDeque<StreamPage> {
-        full(self.limit, together.events).map(|events| StreamPage { events, end: false }).collect()
+    fn is_page(&self, last: &StreamPage, alone: bool) -> bool {
+        !last.end && (alone || last.events.len() >= self.limit.events.max(1))
     }
-}
-
-fn larger(limit: PageLimit, pages: usize) -> PageLimit {
-    PageLimit { events: limit.events.max(1).saturating_mul(pages), ..limit }
-}
-
-/// Full pages, in order, without what is left.
-fn full(limit: PageLimit, events: Vec<RecordedEvent>) -> impl Iterator<Item = Vec<RecordedEvent>> {
-    let mut events = events.into_iter();
-    std::iter::from_fn(move || {
-        let (mut page, mut bytes) = (Vec::with_capacity(events.len().min(limit.events.max(1))), 0);
-        while page.len() < limit.events.max(1) && bytes <= limit.bytes {
-            let event = events.next()?;
-            bytes += event.size();
-            page.push(event);
-        }
-        Some(page)
-    })
 }
 
 /// The pages of a store that are read ahead.
@@ -166,12 +144,6 @@ struct State<R: Request> {
 /// Asks for the next page of those that are on their way. The task that reads them ends when this is dropped.
 type Claims<P> = mpsc::Sender<oneshot::Sender<P>>;
 
-/// Pages, each with the request for the one after it.
-type Brought<R> = Vec<(R, <R as Request>::Page)>;
-
-/// A read that is under way.
-type Reading<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
 impl<R: Request> Lane<R> {
     fn new(max: usize, patience: Duration) -> Self {
         let state = State { expected: VecDeque::new(), followed: Vec::new() };
@@ -191,7 +163,7 @@ impl<R: Request> Lane<R> {
             }
             return Ok(page);
         }
-        let page = read.read(db).await?;
+        let page = read.read(db, None).await?;
         if let Some(next) = read.next(&page) {
             self.state().expect(next);
         }
@@ -231,16 +203,17 @@ impl<R: Request> State<R> {
 async fn follow<R: Request>(db: Db, first: R, mut claims: mpsc::Receiver<oneshot::Sender<R::Page>>) {
     let mut pages: VecDeque<R::Page> = VecDeque::new();
     let mut claim: Option<oneshot::Sender<R::Page>> = None;
-    let mut reading: Option<Reading<Brought<R>>> = None;
+    let mut statement: Option<Statement<R>> = None;
+    let texts = Arc::default();
     let (mut next, mut together, mut came) = (Some(first), 1, 0);
     loop {
         // As soon as no more is held than came last: the server is not left waiting, and more is never held than two statements
         // bring, however large the events are.
-        if reading.is_none()
+        if statement.is_none()
             && pages.len() <= came
             && let Some(read) = next.take()
         {
-            reading = Some(Box::pin(bring(db.clone(), read, together)));
+            statement = Some(Statement::new(&db, read, together, Arc::clone(&texts)));
             together = (together * 2).min(TOGETHER);
         }
         if claim.is_some()
@@ -249,16 +222,14 @@ async fn follow<R: Request>(db: Db, first: R, mut claims: mpsc::Receiver<oneshot
             let _ = claim.take().map(|claim| claim.send(page));
             continue;
         }
-        if pages.is_empty() && reading.is_none() {
+        if pages.is_empty() && statement.is_none() {
             return;
         }
         select! {
-            brought = wait(&mut reading), if reading.is_some() => {
-                reading = None;
-                came = brought.len();
-                next = brought.last().map(|(next, _)| next.clone());
-                pages.extend(brought.into_iter().map(|(_, page)| page));
-            }
+            page = come(&mut statement), if statement.is_some() => match page {
+                Some(page) => pages.push_back(page),
+                None => (next, came) = statement.take().map_or((None, 0), Statement::end),
+            },
             claimed = timeout(KEEP, claims.recv()), if claim.is_none() => match claimed {
                 Ok(Some(claimed)) => claim = Some(claimed),
                 _ => return,
@@ -267,26 +238,62 @@ async fn follow<R: Request>(db: Db, first: R, mut claims: mpsc::Receiver<oneshot
     }
 }
 
-async fn wait<T: Default>(reading: &mut Option<Reading<T>>) -> T {
-    match reading {
-        Some(reading) => reading.await,
-        None => T::default(),
+/// A statement that is under way, for so many pages.
+struct Statement<R: Request> {
+    /// What its last page ends.
+    reading: Pin<Box<dyn Future<Output = Result<R::Page, ReadError>> + Send>>,
+    full: mpsc::UnboundedReceiver<Vec<RecordedEvent>>,
+    /// The request for the page after the last one that came; `None` where none is to follow.
+    next: Option<R>,
+    came: usize,
+    ended: bool,
+}
+
+impl<R: Request> Statement<R> {
+    fn new(db: &Db, read: R, pages: usize, texts: Arc<Mutex<Option<Texts>>>) -> Self {
+        let (sender, full) = mpsc::unbounded_channel();
+        let (db, next) = (db.clone(), Some(read.clone()));
+        let reading = Box::pin(async move { read.read(&db, Some(&Several { pages, full: sender, texts })).await });
+        Self { reading, full, next, came: 0, ended: false }
+    }
+
+    /// The next page; `None` at the end.
+    async fn page(&mut self) -> Option<R::Page> {
+        if self.ended {
+            return None;
+        }
+        let page = select! {
+            biased;
+            Some(events) = self.full.recv() => R::full(events),
+            last = &mut self.reading => {
+                self.ended = true;
+                let read = self.next.take()?;
+                let last = last.ok()?;
+                if !read.is_page(&last, self.came == 0) {
+                    self.next = read.next(&last).map(|_| read);
+                    return None;
+                }
+                self.next = Some(read);
+                last
+            }
+        };
+        self.next = self.next.take().and_then(|read| read.next(&page));
+        self.next.as_ref()?;
+        self.came += 1;
+        Some(page)
+    }
+
+    /// What is to be read next, and how many pages came.
+    fn end(self) -> (Option<R>, usize) {
+        (self.next, self.came)
     }
 }
 
-/// So many pages from this one on, each with the request for the one after it; fewer where there are not as many.
-async fn bring<R: Request>(db: Db, read: R, together: usize) -> Brought<R> {
-    let mut next = read;
-    let Ok(all) = next.several(together).read(&db).await else {
-        return Vec::new();
-    };
-    let mut brought = Vec::with_capacity(together);
-    for page in next.cut(all) {
-        let Some(after) = next.next(&page) else { break };
-        next = after.clone();
-        brought.push((after, page));
+async fn come<R: Request>(statement: &mut Option<Statement<R>>) -> Option<R::Page> {
+    match statement {
+        Some(statement) => statement.page().await,
+        None => None,
     }
-    brought
 }
 
 async fn collect<P>(claims: &Claims<P>, patience: Duration) -> Option<P> {

@@ -1,8 +1,10 @@
 //! The connections of a store.
 
 use std::fmt;
+use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
@@ -14,6 +16,25 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool, Postgres, SqlSafeS
 use crate::error::{ConnectError, is_lost, is_silence, silent, unreachable};
 use crate::options::PostgresOptions;
 use crate::sql::{Schema, Statements};
+
+/// Whether the next row is taken at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    On,
+    /// First whoever polls is given the word: it goes on when it is polled again, and asks nobody for that.
+    Pause,
+}
+
+impl Future for Flow {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        match std::mem::replace(&mut *self, Self::On) {
+            Self::On => Poll::Ready(()),
+            Self::Pause => Poll::Pending,
+        }
+    }
+}
 
 /// A query with its binds.
 pub(crate) type Bound<'q> = Query<'q, Postgres, PgArguments>;
@@ -146,7 +167,7 @@ impl Db {
         &self,
         query: impl Fn() -> Bound<'q> + Send,
         new: impl Fn() -> T + Send,
-        take: fn(&mut T, &PgRow),
+        take: fn(&mut T, &PgRow) -> Flow,
     ) -> Result<T, sqlx::Error>
     where
         T: Send,
@@ -162,18 +183,19 @@ impl Db {
         self.fold_once(query(), new(), take).await
     }
 
-    async fn fold_once<T: Send>(
+    /// The same, sent once.
+    pub(crate) async fn fold_once<T: Send>(
         &self,
         query: Bound<'_>,
         mut folded: T,
-        take: fn(&mut T, &PgRow),
+        take: fn(&mut T, &PgRow) -> Flow,
     ) -> Result<T, sqlx::Error> {
         if !self.pooler {
             let mut conn = self.pool.acquire().await?;
             let fold = async {
                 let mut rows = query.fetch(&mut *conn);
                 while let Some(row) = rows.try_next().await? {
-                    take(&mut folded, &row);
+                    take(&mut folded, &row).await;
                 }
                 Ok(())
             };
@@ -185,7 +207,7 @@ impl Db {
         {
             let mut rows = query.persistent(false).fetch(&mut *transaction);
             while let Some(row) = rows.try_next().await? {
-                take(&mut folded, &row);
+                take(&mut folded, &row).await;
             }
         }
         transaction.commit().await?;

@@ -47,6 +47,7 @@ mod sql;
 mod store;
 mod sweep;
 mod tables;
+mod texts;
 mod transaction;
 mod wake;
 mod writer;

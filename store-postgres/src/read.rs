@@ -1,6 +1,7 @@
 //! Pages of a stream and of the log.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,13 +11,15 @@ use factum::{
 };
 use sqlx::Row;
 use sqlx::postgres::PgRow;
+use tokio::sync::mpsc;
 
 use crate::append::at;
 use crate::columns::{column, tenant_column};
-use crate::db::Db;
+use crate::db::{Bound, Db, Flow};
 use crate::error::fault;
 use crate::plan::Plan;
 use crate::row::{BESIDE, Page, bytes, damaged, event_id, number};
+use crate::texts::Texts;
 
 /// How long a read that has found nothing may go on looking before it says how far it has looked.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -30,6 +33,9 @@ const ROUGHLY: i64 = 256;
 /// How many payloads are fetched at once before it is known how large they are.
 const LARGE_AT_FIRST: usize = 4;
 
+/// For how many hashes of names the streams of several pages are remembered.
+const SLOTS: usize = 8_192;
+
 const EDGE: usize = BESIDE;
 const EDGE_ID: usize = BESIDE + 1;
 const MORE: usize = BESIDE + 2;
@@ -39,15 +45,36 @@ fn only_log(log: LogId) -> Result<(), ReadError> {
 }
 
 /// How many rows are asked for: one more tells whether there is one more, and more than fill the bytes are never wanted.
-fn row_limit(limit: PageLimit) -> i64 {
+fn row_limit(limit: PageLimit, several: Option<&Several>) -> i64 {
     let fill = limit.bytes / size_of::<RecordedEvent>() + 1;
-    let events = limit.events.max(1).min(fill);
+    let pages = several.map_or(1, |several| several.pages);
+    let events = limit.events.max(1).saturating_mul(pages).min(fill);
     i64::try_from(events).unwrap_or(i64::MAX).saturating_add(1)
+}
+
+/// The pages that one statement brings beside the last one, which is returned: each as soon as it is full, after which the
+/// reading pauses. Each is what it would have been alone; together they are no larger, in bytes, than one may be.
+#[derive(Clone, Debug)]
+pub(crate) struct Several {
+    /// How many, with the last one.
+    pub(crate) pages: usize,
+    pub(crate) full: mpsc::UnboundedSender<Vec<RecordedEvent>>,
+    /// What was seen in the pages before.
+    pub(crate) texts: Arc<Mutex<Option<Texts>>>,
+}
+
+impl Several {
+    fn texts(&self) -> MutexGuard<'_, Option<Texts>> {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Rows as they come, and how far they reach.
 struct Gather<'q> {
     page: Page,
+    several: Option<Several>,
+    /// The size of the pages that were given, in bytes.
+    given: usize,
     limit: PageLimit,
     /// Which of the rows are meant; `None` where all are.
     meant: Option<&'q factum::Query>,
@@ -67,25 +94,50 @@ struct Edge {
 }
 
 impl<'q> Gather<'q> {
-    fn new(limit: PageLimit, asked: i64, meant: Option<&'q factum::Query>) -> Self {
-        let page = Page::new(limit.events);
-        Self { page, limit, meant, looked: None, rows: 0, asked, more: false, edge: None }
+    fn new(limit: PageLimit, asked: i64, meant: Option<&'q factum::Query>, several: Option<&Several>) -> Self {
+        let texts = several.map(|several| several.texts().take().unwrap_or_else(|| Texts::new(SLOTS)));
+        let (page, several) = (Page::new(limit.events, texts), several.cloned());
+        Self { page, several, given: 0, limit, meant, looked: None, rows: 0, asked, more: false, edge: None }
     }
 
     fn is_full(&self) -> bool {
-        self.page.len() >= self.limit.events.max(1) || self.page.bytes() > self.limit.bytes
+        self.page.len() >= self.limit.events.max(1) || self.given + self.page.bytes() > self.limit.bytes
     }
 
-    fn take(&mut self, row: &PgRow) {
-        if row.len() > BESIDE && self.edge.is_none() {
-            match edge(row) {
-                Ok(edge) => self.edge = Some(edge),
-                Err(what) => self.page.spoil(damaged(Position::START, what)),
+    fn take(&mut self, row: &PgRow) -> Flow {
+        self.fill(row);
+        self.give()
+    }
+
+    /// Gives a page that is full where another one may follow it.
+    fn give(&mut self) -> Flow {
+        let bytes = self.page.bytes();
+        let (full, enough) = (self.page.len() >= self.limit.events.max(1), self.given + bytes > self.limit.bytes);
+        let Some(several) = self.several.as_mut().filter(|several| full && !enough && several.pages > 1) else {
+            return Flow::On;
+        };
+        let Some(events) = self.page.take_whole() else {
+            return Flow::On;
+        };
+        several.pages -= 1;
+        self.given += bytes;
+        // Nobody may want it any more: then nobody polls either.
+        let _ = several.full.send(events);
+        Flow::Pause
+    }
+
+    fn fill(&mut self, row: &PgRow) {
+        if row.len() > BESIDE {
+            if self.edge.is_none() {
+                match edge(row) {
+                    Ok(edge) => self.edge = Some(edge),
+                    Err(what) => self.page.spoil(damaged(Position::START, what)),
+                }
             }
-        }
-        // An edge without an event: nothing is meant up to there.
-        if matches!(bytes(row, 0), Ok(None)) && row.len() > BESIDE {
-            return;
+            // An edge without an event: nothing is meant up to there.
+            if matches!(bytes(row, 0), Ok(None)) {
+                return;
+            }
         }
         self.rows += 1;
         if self.is_full() {
@@ -109,8 +161,24 @@ fn edge(row: &PgRow) -> Result<Edge, String> {
     Ok(Edge { mark: Mark { position, event: event_id(row, EDGE_ID)? }, more })
 }
 
-/// A page of one stream.
-pub(crate) async fn stream(db: &Db, read: &ReadStream) -> Result<StreamPage, ReadError> {
+/// Gathers the rows of a statement. One that gives pages is not sent again: they have left.
+async fn gather<'q>(
+    db: &Db,
+    query: impl Fn() -> Bound<'q> + Send,
+    new: impl Fn() -> Gather<'q> + Send,
+    several: Option<&Several>,
+) -> Result<Gather<'q>, ReadError> {
+    let Some(several) = several else {
+        return Ok(db.fold(query, new, Gather::take).await.map_err(fault)?);
+    };
+    let mut gathered = db.fold_once(query(), new(), Gather::take).await.map_err(fault)?;
+    *several.texts() = Some(gathered.page.take_texts());
+    Ok(gathered)
+}
+
+/// A page of one stream, or several.
+pub(crate) async fn stream(db: &Db, read: &ReadStream, several: Option<&Several>) -> Result<StreamPage, ReadError> {
+    let asked = row_limit(read.limit, several);
     let (name, tenant) = (read.stream.name(), tenant_column(read.stream.tenant()));
     let after = |none: i64| read.after.map_or(none, |version| column(version.get()));
     let up_to = read.up_to.map_or(i64::MAX, |version: Version| column(version.get()));
@@ -119,30 +187,28 @@ pub(crate) async fn stream(db: &Db, read: &ReadStream) -> Result<StreamPage, Rea
             .bind(name)
             .bind(tenant)
             .bind(after(0))
-            .bind(row_limit(read.limit))
+            .bind(asked)
             .bind(up_to),
-        Direction::Backward => sqlx::query(db.sql.read_stream_backward.clone())
-            .bind(name)
-            .bind(tenant)
-            .bind(after(i64::MAX))
-            .bind(row_limit(read.limit)),
+        Direction::Backward => {
+            sqlx::query(db.sql.read_stream_backward.clone()).bind(name).bind(tenant).bind(after(i64::MAX)).bind(asked)
+        }
     };
-    let new = || Gather::new(read.limit, row_limit(read.limit), None);
-    let gathered = db.fold(query, new, Gather::take).await.map_err(fault)?;
+    let new = || Gather::new(read.limit, asked, None, several);
+    let gathered = gather(db, query, new, several).await?;
     let more = gathered.more;
     let (events, cut) = complete(db, gathered.page, read.limit.bytes).await?;
     Ok(StreamPage { events, end: !more && !cut })
 }
 
-/// A page of the log.
-pub(crate) async fn log(db: &Db, read: &ReadLog) -> Result<LogPage, ReadError> {
+/// A page of the log, or several.
+pub(crate) async fn log(db: &Db, read: &ReadLog, several: Option<&Several>) -> Result<LogPage, ReadError> {
     only_log(read.log)?;
     let plan = Plan::of(&read.filter);
     let mut look = plan.look();
     let mut read = read.clone();
     let began = Instant::now();
     loop {
-        let page = look_once(db, &plan, &read, look).await?;
+        let page = look_once(db, &plan, &read, look, several).await?;
         match page.reached {
             // Nothing so far, at little cost: look further before saying so.
             Some(reached) if page.events.is_empty() && !page.end && began.elapsed() < PATIENCE => {
@@ -154,13 +220,19 @@ pub(crate) async fn log(db: &Db, read: &ReadLog) -> Result<LogPage, ReadError> {
     }
 }
 
-async fn look_once(db: &Db, plan: &Plan, read: &ReadLog, look: i64) -> Result<LogPage, ReadError> {
+async fn look_once(
+    db: &Db,
+    plan: &Plan,
+    read: &ReadLog,
+    look: i64,
+    several: Option<&Several>,
+) -> Result<LogPage, ReadError> {
     let meant = plan.is_rough().then_some(&read.filter);
     // Of rows that may not be meant a few more, so that a small page does not need many statements.
-    let asked = if plan.is_rough() { row_limit(read.limit).max(ROUGHLY) } else { row_limit(read.limit) };
+    let asked = row_limit(read.limit, several).max(if plan.is_rough() { ROUGHLY } else { 0 });
     let query = || plan.bind(&db.sql, read, asked, look);
-    let new = || Gather::new(read.limit, asked, meant);
-    let gathered = db.fold(query, new, Gather::take).await.map_err(fault)?;
+    let new = || Gather::new(read.limit, asked, meant, several);
+    let gathered = gather(db, query, new, several).await?;
     let Gather { page, looked, more, edge, .. } = gathered;
     let (events, cut) = complete(db, page, read.limit.bytes).await?;
     if cut {
@@ -180,7 +252,7 @@ pub(crate) async fn positions(db: &Db, log: LogId, positions: &[Position]) -> Re
     let wanted: Vec<i64> = positions.iter().map(|position| position.as_i64()).collect();
     let query = || sqlx::query(db.sql.read_positions.clone()).bind(&wanted);
     let limit = PageLimit { events: usize::MAX, bytes: usize::MAX };
-    let gathered = db.fold(query, || Gather::new(limit, i64::MAX, None), Gather::take).await.map_err(fault)?;
+    let gathered = gather(db, query, || Gather::new(limit, i64::MAX, None, None), None).await?;
     Ok(complete(db, gathered.page, usize::MAX).await?.0)
 }
 

@@ -4,20 +4,23 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use factum::{EventId, EventType, LogId, Metadata, Position, ReadError, RecordedEvent, StreamId, Tag, Tenant, Version};
+use factum::{EventId, LogId, Metadata, Position, ReadError, RecordedEvent, Tag, Version};
 use sqlx::postgres::PgRow;
 use sqlx::{Row, ValueRef};
 use uuid::Uuid;
 
 use crate::append::at;
 use crate::array::texts;
+use crate::texts::Texts;
 
 const POSITION: usize = 0;
 const VERSION: usize = 1;
 const RECORDED_AT: usize = 2;
 const OCCURRED_AT: usize = 3;
 const ID: usize = 4;
+/// Left out where it is the first: a value costs the server more to send than all else that it does for it.
 const SCHEMA_VERSION: usize = 5;
+/// Left out where it is the default one.
 const TENANT: usize = 6;
 const STREAM: usize = 7;
 const EVENT_TYPE: usize = 8;
@@ -36,11 +39,7 @@ pub(crate) struct Page {
     /// Where the payload of each event lies in the buffer; `None` for one that was left out of its row for its size.
     spans: Vec<Option<Range<usize>>>,
     payloads: Vec<u8>,
-    /// For each hash of a stream's name the event of this page that had it last.
-    streams: Vec<u32>,
-    /// The event types of this page; few.
-    types: Vec<EventType>,
-    tenant: Option<Tenant>,
+    texts: Texts,
     /// The last times: events that were recorded together share one, and those of a day often the other.
     recorded_at: Time,
     occurred_at: Time,
@@ -55,15 +54,14 @@ type Taken<T> = Result<T, String>;
 
 impl Page {
     /// For about this many events.
-    pub(crate) fn new(events: usize) -> Self {
+    pub(crate) fn new(events: usize, texts: Option<Texts>) -> Self {
         let expected = events.clamp(1, 1_024);
+        let texts = texts.unwrap_or_else(|| Texts::new(2 * expected));
         Self {
             events: Vec::with_capacity(expected),
             spans: Vec::with_capacity(expected),
             payloads: Vec::with_capacity(expected * 128),
-            streams: vec![u32::MAX; (expected * 2).next_power_of_two()],
-            types: Vec::new(),
-            tenant: None,
+            texts,
             recorded_at: Time::default(),
             occurred_at: Time::default(),
             bytes: 0,
@@ -128,11 +126,10 @@ impl Page {
             id: event_id(row, ID)?,
             log: LogId::FIRST,
             position,
-            stream: self.stream(text(row, TENANT)?, text(row, STREAM)?)?,
+            stream: self.texts.stream(bytes(row, TENANT)?.unwrap_or_default(), present(row, STREAM)?)?,
             version: Version::new(version).map_err(|error| error.to_string())?,
-            event_type: self.event_type(text(row, EVENT_TYPE)?)?,
-            schema_version: u32::try_from(number(row, SCHEMA_VERSION)?)
-                .map_err(|error| format!("its schema version: {error}"))?,
+            event_type: self.texts.event_type(present(row, EVENT_TYPE)?)?,
+            schema_version: schema_version(row)?,
             payload: Bytes::new(),
             metadata: Metadata::from_parts(occurred_at, metadata).map_err(|error| format!("its metadata: {error}"))?,
             tags: tags(row)?,
@@ -155,6 +152,23 @@ impl Page {
         Ok(())
     }
 
+    /// The events so far, where nothing is wrong with any and no payload was left out. Then the next page begins, which knows the
+    /// texts of this one.
+    pub(crate) fn take_whole(&mut self) -> Option<Vec<RecordedEvent>> {
+        if self.damaged.is_some() || self.left_out > 0 {
+            return None;
+        }
+        // As much room as before: what is given back next fits.
+        let (events, bytes) = (self.events.capacity(), self.payloads.capacity());
+        let payloads = std::mem::replace(&mut self.payloads, Vec::with_capacity(bytes));
+        let mut taken = std::mem::replace(&mut self.events, Vec::with_capacity(events));
+        place(payloads, &self.spans, &mut taken);
+        self.spans.clear();
+        self.bytes = 0;
+        self.texts.forget_types();
+        Some(taken)
+    }
+
     /// The events, each with its part of the buffer; which of them have no payload yet is told by `false`.
     ///
     /// # Errors
@@ -163,67 +177,31 @@ impl Page {
         if let Some(damaged) = self.damaged {
             return Err(damaged);
         }
-        let payloads = Bytes::from(self.payloads);
         let mut events = self.events;
-        for (event, span) in events.iter_mut().zip(&self.spans) {
-            if let Some(span) = span {
-                event.payload = payloads.slice(span.clone());
-            }
-        }
+        place(self.payloads, &self.spans, &mut events);
         let complete = if self.left_out == 0 { Vec::new() } else { self.spans.iter().map(Option::is_some).collect() };
         Ok((events, complete))
     }
 
-    fn stream(&mut self, tenant: &str, name: &str) -> Taken<StreamId> {
-        let slot = hash(name.as_bytes()) & (self.streams.len() - 1);
-        let this = u32::try_from(self.events.len()).unwrap_or(u32::MAX);
-        let last = std::mem::replace(&mut self.streams[slot], this);
-        if let Some(seen) = self.events.get(usize::try_from(last).unwrap_or(usize::MAX))
-            && seen.stream.name() == name
-            && same_tenant(seen.stream.tenant(), tenant)
-        {
-            return Ok(seen.stream.clone());
-        }
-        let stream = StreamId::new(name).map_err(|error| error.to_string())?;
-        if tenant.is_empty() {
-            return Ok(stream);
-        }
-        let tenant = match &self.tenant {
-            Some(seen) if seen.as_str() == tenant => seen.clone(),
-            _ => Tenant::new(tenant).map_err(|error| error.to_string())?,
-        };
-        self.tenant = Some(tenant.clone());
-        Ok(stream.in_tenant(tenant))
+    /// What it knows, for the next one.
+    pub(crate) fn take_texts(&mut self) -> Texts {
+        self.texts.forget_types();
+        std::mem::replace(&mut self.texts, Texts::new(1))
     }
+}
 
-    fn event_type(&mut self, name: &str) -> Taken<EventType> {
-        if let Some(seen) = self.types.iter().find(|seen| seen.as_str() == name) {
-            return Ok(seen.clone());
+/// Gives each event its part of the buffer.
+fn place(payloads: Vec<u8>, spans: &[Option<Range<usize>>], events: &mut [RecordedEvent]) {
+    let payloads = Bytes::from(payloads);
+    for (event, span) in events.iter_mut().zip(spans) {
+        if let Some(span) = span {
+            event.payload = payloads.slice(span.clone());
         }
-        let new = EventType::new(name).map_err(|error| error.to_string())?;
-        if self.types.len() < 32 {
-            self.types.push(new.clone());
-        }
-        Ok(new)
     }
 }
 
 pub(crate) fn damaged(position: Position, what: String) -> ReadError {
     ReadError::Damaged { log: LogId::FIRST, position, what }
-}
-
-fn same_tenant(seen: &Tenant, column: &str) -> bool {
-    if column.is_empty() { seen.is_default() } else { seen.as_str() == column }
-}
-
-/// Names of streams differ in their last bytes; a collision costs one allocation. Fibonacci hashing,
-/// <https://en.wikipedia.org/wiki/Hash_function#Fibonacci_hashing>.
-fn hash(name: &[u8]) -> usize {
-    let mut tail = [0; 8];
-    let taken = name.len().min(8);
-    tail[..taken].copy_from_slice(&name[name.len() - taken..]);
-    let hash = (u64::from_le_bytes(tail) ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    usize::try_from(hash >> 40).unwrap_or(0)
 }
 
 #[derive(Clone, Copy, Default)]
@@ -272,8 +250,10 @@ fn utf8(bytes: &[u8], column: usize) -> Taken<&str> {
     std::str::from_utf8(bytes).map_err(|error| format!("column {column}: {error}"))
 }
 
-fn text(row: &PgRow, column: usize) -> Taken<&str> {
-    utf8(present(row, column)?, column)
+/// The first where it was left out.
+fn schema_version(row: &PgRow) -> Taken<u32> {
+    let version = bytes(row, SCHEMA_VERSION)?.map_or(Ok(1), |bytes| integer(bytes, SCHEMA_VERSION))?;
+    u32::try_from(version).map_err(|error| format!("its schema version: {error}"))
 }
 
 pub(crate) fn event_id(row: &PgRow, column: usize) -> Taken<EventId> {

@@ -29,7 +29,8 @@ LEFT JOIN LATERAL (
 ) found ON true
 -- OFFSET 0: events are fetched one by one, by their positions, however many the planner expects.
 LEFT JOIN LATERAL (
-  SELECT position, version, recorded_at, occurred_at, id, schema_version, tenant, stream, event_type, tags, metadata,
+  SELECT position, version, recorded_at, occurred_at, id, NULLIF(schema_version, 1) AS schema_version,
+    NULLIF(tenant, '') AS tenant, stream, event_type, tags, metadata,
     CASE WHEN pg_column_size(payload) < 2000 AND pg_column_compression(payload) IS NULL THEN payload END AS payload
   FROM factum.events WHERE position = found.position OFFSET 0
 ) e ON true

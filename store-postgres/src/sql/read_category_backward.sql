@@ -19,7 +19,8 @@ FROM edge
 -- of the LIMIT: a range of positions seems so small to the planner that it would sort all that lies in it.
 LEFT JOIN LATERAL (
   SELECT * FROM (
-    SELECT position, version, recorded_at, occurred_at, id, schema_version, tenant, stream, event_type, tags, metadata,
+    SELECT position, version, recorded_at, occurred_at, id, NULLIF(schema_version, 1) AS schema_version,
+      NULLIF(tenant, '') AS tenant, stream, event_type, tags, metadata,
       CASE WHEN pg_column_size(payload) < 2000 AND pg_column_compression(payload) IS NULL THEN payload END AS payload
     FROM factum.events
     WHERE category = ANY (ARRAY[$4]) AND position < $1

@@ -17,7 +17,8 @@ SELECT e.position, e.version, e.recorded_at, e.occurred_at, e.id, e.schema_versi
 FROM edge
 -- As many as lie up to the edge, by a LIMIT: with a range of positions the planner would sort what it finds.
 LEFT JOIN LATERAL (
-  SELECT position, version, recorded_at, occurred_at, id, schema_version, tenant, stream, event_type, tags, metadata,
+  SELECT position, version, recorded_at, occurred_at, id, NULLIF(schema_version, 1) AS schema_version,
+    NULLIF(tenant, '') AS tenant, stream, event_type, tags, metadata,
     CASE WHEN pg_column_size(payload) < 2000 AND pg_column_compression(payload) IS NULL THEN payload END AS payload
   FROM (SELECT * FROM factum.events WHERE position > $1 ORDER BY position LIMIT $3) looked
   WHERE position <= edge.position AND ($4 IS NULL OR tenant = $4)
