@@ -1,11 +1,12 @@
 //! Reading a log ahead of whoever folds it.
 
 use std::collections::VecDeque;
-use std::task::Poll;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll};
 
 use factum::{EventStore, LogPage, ReadError, ReadLog};
 use futures_util::future::BoxFuture;
-use futures_util::poll;
 
 /// How many pages may wait to be folded.
 const PAGES: usize = 2;
@@ -38,15 +39,28 @@ impl<'a> Ahead<'a> {
         page
     }
 
+    /// Does something else while the store reads on: what it has begun to answer is taken from it, so that it holds no connection
+    /// for which that other thing might wait.
+    pub(crate) async fn beside<T>(&mut self, what: impl Future<Output = T>) -> T {
+        let mut what = pin!(what);
+        poll_fn(|cx| {
+            self.read_on(cx);
+            what.as_mut().poll(cx)
+        })
+        .await
+    }
+
     /// Takes what was read meanwhile and lets the store begin with what follows. Never waits.
     pub(crate) async fn look(&mut self) {
+        self.beside(async {}).await;
+    }
+
+    fn read_on(&mut self, cx: &mut Context<'_>) {
         while self.ready.len() < PAGES
             && let Some(reading) = &mut self.reading
+            && let Poll::Ready(page) = reading.as_mut().poll(cx)
         {
-            match poll!(reading) {
-                Poll::Ready(page) => self.take(page),
-                Poll::Pending => return,
-            }
+            self.take(page);
         }
     }
 

@@ -184,7 +184,7 @@ impl<'a, P: Projection> Rebuild<'a, P> {
             let events = |source| ReplayError::Events { projection: self.documents.name.clone(), source };
             let LogPage { events, reached, end } = page.map_err(events)?;
             if came.is_none_or(|came| came.elapsed() >= PAUSE)
-                && !self.footing(n).look_down(self.store, reached).await?
+                && !pages.beside(self.footing(n).look_down(self.store, reached)).await?
             {
                 (pages, came) = (Ahead::new(self.store, self.read(n)), None);
                 continue;
@@ -193,8 +193,8 @@ impl<'a, P: Projection> Rebuild<'a, P> {
             let Some(reached) = reached.filter(|mark| mark.position > self.logs[n].position()) else { break };
             let page = Page::decode(events, P::EVENT_TYPES);
             pages.look().await;
-            self.fold_page(n, page, reached).await?;
-            self.report_progress(end, progress).await?;
+            pages.beside(self.fold_page(n, page, reached)).await?;
+            pages.beside(self.report_progress(end, progress)).await?;
             pages.look().await;
             yield_now().await;
         }

@@ -139,7 +139,7 @@ impl<'a> GenerationsReplay<'a> {
             let events = |source| ReplayError::Events { projection: self.driven.name().clone(), source };
             let LogPage { events, reached, end } = page.map_err(events)?;
             if came.is_none_or(|came| came.elapsed() >= PAUSE)
-                && !self.footing(n).look_down(self.store, passed.into_iter().chain(reached)).await?
+                && !pages.beside(self.footing(n).look_down(self.store, passed.into_iter().chain(reached))).await?
             {
                 (pages, passed, came) = (self.pages(n), None, None);
                 continue;
@@ -148,10 +148,9 @@ impl<'a> GenerationsReplay<'a> {
             let Some(reached) = reached.filter(|mark| mark.position > self.logs[n].1.position) else { break };
             // A page without a match need not be written, unless it is the last.
             if !events.is_empty() || end {
-                self.apply(n, events, reached).await?;
+                pages.beside(self.apply(n, events, reached)).await?;
             }
-            self.report_progress(end, progress).await?;
-            pages.look().await;
+            pages.beside(self.report_progress(end, progress)).await?;
             yield_now().await;
         }
         Ok(())

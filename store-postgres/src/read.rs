@@ -48,12 +48,12 @@ fn only_log(log: LogId) -> Result<(), ReadError> {
 fn row_limit(limit: PageLimit, several: Option<&Several>) -> i64 {
     let fill = limit.bytes / size_of::<RecordedEvent>() + 1;
     let pages = several.map_or(1, |several| several.pages);
-    let events = limit.events.max(1).saturating_mul(pages).min(fill);
+    let events = limit.events.max(1).min(fill).saturating_mul(pages);
     i64::try_from(events).unwrap_or(i64::MAX).saturating_add(1)
 }
 
 /// The pages that one statement brings beside the last one, which is returned: each as soon as it is full, after which the
-/// reading pauses. Each is what it would have been alone; together they are no larger, in bytes, than one may be.
+/// reading pauses. Each is what it would have been alone.
 #[derive(Clone, Debug)]
 pub(crate) struct Several {
     /// How many, with the last one.
@@ -61,6 +61,9 @@ pub(crate) struct Several {
     pub(crate) full: mpsc::UnboundedSender<Vec<RecordedEvent>>,
     /// What was seen in the pages before.
     pub(crate) texts: Arc<Mutex<Option<Texts>>>,
+    /// Whether most events are meant: then all are read, and those that are not are left out here. That costs less than to look for
+    /// each of the others.
+    pub(crate) dense: bool,
 }
 
 impl Several {
@@ -73,8 +76,6 @@ impl Several {
 struct Gather<'q> {
     page: Page,
     several: Option<Several>,
-    /// The size of the pages that were given, in bytes.
-    given: usize,
     limit: PageLimit,
     /// Which of the rows are meant; `None` where all are.
     meant: Option<&'q factum::Query>,
@@ -97,11 +98,11 @@ impl<'q> Gather<'q> {
     fn new(limit: PageLimit, asked: i64, meant: Option<&'q factum::Query>, several: Option<&Several>) -> Self {
         let texts = several.map(|several| several.texts().take().unwrap_or_else(|| Texts::new(SLOTS)));
         let (page, several) = (Page::new(limit.events, texts), several.cloned());
-        Self { page, several, given: 0, limit, meant, looked: None, rows: 0, asked, more: false, edge: None }
+        Self { page, several, limit, meant, looked: None, rows: 0, asked, more: false, edge: None }
     }
 
     fn is_full(&self) -> bool {
-        self.page.len() >= self.limit.events.max(1) || self.given + self.page.bytes() > self.limit.bytes
+        self.page.len() >= self.limit.events.max(1) || self.page.bytes() > self.limit.bytes
     }
 
     fn take(&mut self, row: &PgRow) -> Flow {
@@ -111,16 +112,14 @@ impl<'q> Gather<'q> {
 
     /// Gives a page that is full where another one may follow it.
     fn give(&mut self) -> Flow {
-        let bytes = self.page.bytes();
-        let (full, enough) = (self.page.len() >= self.limit.events.max(1), self.given + bytes > self.limit.bytes);
-        let Some(several) = self.several.as_mut().filter(|several| full && !enough && several.pages > 1) else {
+        let full = self.page.len() >= self.limit.events.max(1) && self.page.bytes() <= self.limit.bytes;
+        let Some(several) = self.several.as_mut().filter(|several| full && several.pages > 1) else {
             return Flow::On;
         };
         let Some(events) = self.page.take_whole() else {
             return Flow::On;
         };
         several.pages -= 1;
-        self.given += bytes;
         // Nobody may want it any more: then nobody polls either.
         let _ = several.full.send(events);
         Flow::Pause
@@ -203,7 +202,8 @@ pub(crate) async fn stream(db: &Db, read: &ReadStream, several: Option<&Several>
 /// A page of the log, or several.
 pub(crate) async fn log(db: &Db, read: &ReadLog, several: Option<&Several>) -> Result<LogPage, ReadError> {
     only_log(read.log)?;
-    let plan = Plan::of(&read.filter);
+    let dense = several.is_some_and(|several| several.dense);
+    let plan = if dense { Plan::All } else { Plan::of(&read.filter) };
     let mut look = plan.look();
     let mut read = read.clone();
     let began = Instant::now();
@@ -227,9 +227,10 @@ async fn look_once(
     look: i64,
     several: Option<&Several>,
 ) -> Result<LogPage, ReadError> {
-    let meant = plan.is_rough().then_some(&read.filter);
+    let rough = plan.is_rough() || (*plan == Plan::All && !read.filter.is_all());
+    let meant = rough.then_some(&read.filter);
     // Of rows that may not be meant a few more, so that a small page does not need many statements.
-    let asked = row_limit(read.limit, several).max(if plan.is_rough() { ROUGHLY } else { 0 });
+    let asked = row_limit(read.limit, several).max(if rough { ROUGHLY } else { 0 });
     let query = || plan.bind(&db.sql, read, asked, look);
     let new = || Gather::new(read.limit, asked, meant, several);
     let gathered = gather(db, query, new, several).await?;

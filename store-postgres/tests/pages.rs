@@ -24,7 +24,8 @@ async fn filled() -> Option<Place> {
         .execute(
             "INSERT INTO factum.events
              SELECT n, (n - 1) / 10 + 1, now(), NULL, gen_random_uuid(), 1, '', CASE n % 100 WHEN 0 THEN 'rare' ELSE 'account' END,
-               'account-' || n % 10, 'Deposited', CASE n % 100 WHEN 0 THEN ARRAY['a:b'] END, NULL, '{}'
+               CASE n % 100 WHEN 0 THEN 'rare-' ELSE 'account-' END || n % 10, 'Deposited',
+               CASE n % 100 WHEN 0 THEN ARRAY['a:b'] END, NULL, '{}'
              FROM generate_series(1, 20000) n;
              INSERT INTO factum.tags SELECT position, 'a:b', tenant, category, event_type FROM factum.events WHERE category = 'rare';
              ANALYZE",

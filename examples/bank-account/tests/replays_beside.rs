@@ -12,6 +12,7 @@ use factum::{
     Append, Condition, Cursor, Event, EventStore, GenerationState, LogId, Metadata, Position, ReadModelStore, Recorded,
     RoundTrip, StreamId,
 };
+use factum_postgres::PostgresOptions;
 use factum_projections::{
     GenerationsError, Keys, PageRequest, Projection, Projector, ReplayError, ReplayOptions, VerifyOptions,
 };
@@ -186,4 +187,28 @@ async fn on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn on_postgres() {
     stores::on_postgres(|store, read_models| scenario(store, read_models, 2_000)).await;
+}
+
+/// What is read ahead and what is written come from the same few connections: neither waits for one that the other holds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_on_postgres_ends_however_few_connections_there_are() {
+    for connections in 1..=4 {
+        let options = PostgresOptions::new().connections(connections).acquire_timeout(Duration::from_secs(300));
+        stores::on_postgres_with(options, |store, read_models| async move {
+            let counted = || factum::encode(&MeterEvent::Counted, Metadata::new(), RoundTrip::Checked).unwrap();
+            for meter in 0..METERS {
+                let stream = StreamId::of("meter", &meter.to_string()).unwrap();
+                let events = (0..500).map(|_| counted()).collect();
+                store.append(Append::to(stream, Condition::NoStream, events)).await.unwrap();
+            }
+            let projector = Projector::new(store, read_models).with(Counts);
+            let often = ReplayOptions::new().page_events(100).commit_events(300);
+            let replay = projector.replay("counts", often, |_| {});
+            let report = tokio::time::timeout(Duration::from_secs(60), replay).await.expect("it waits for itself");
+            assert_eq!(report.unwrap().events, METERS * 500);
+            let all = projector.read_model::<Counts>().get("all").await.unwrap();
+            assert_eq!(all.document, Some(METERS * 500));
+        })
+        .await;
+    }
 }

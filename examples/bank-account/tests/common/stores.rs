@@ -32,9 +32,15 @@ pub(crate) async fn on_sqlite<F: Future<Output = ()>>(
 pub(crate) async fn on_postgres<F: Future<Output = ()>>(
     scenario: impl FnOnce(Arc<dyn EventStore>, Arc<dyn ReadModelStore>) -> F,
 ) {
+    on_postgres_with(PostgresOptions::new(), scenario).await;
+}
+
+pub(crate) async fn on_postgres_with<F: Future<Output = ()>>(
+    options: PostgresOptions,
+    scenario: impl FnOnce(Arc<dyn EventStore>, Arc<dyn ReadModelStore>) -> F,
+) {
     let Some(server) = Server::for_test() else { return };
     let database = server.empty_database().await.unwrap();
-    let options = PostgresOptions::new();
     options.migrate(&database.url()).await.unwrap();
     let store = Arc::new(options.connect(&database.url()).await.unwrap());
     soon(scenario(store.clone(), store)).await;
