@@ -114,8 +114,12 @@ impl Db {
     /// After what time a server is given up that does not answer so many statements: it would have ended each by then. `None`
     /// where it may take forever.
     pub(crate) fn silence(&self, statements: u32) -> Option<Duration> {
-        let ends = self.statement_timeout != Duration::ZERO;
-        ends.then(|| self.statement_timeout.saturating_mul(statements).saturating_add(GRACE))
+        self.ends_after().map(|ends| ends.saturating_mul(statements).saturating_add(GRACE))
+    }
+
+    /// After what time the server ends a statement, if it does.
+    pub(crate) fn ends_after(&self) -> Option<Duration> {
+        Some(self.statement_timeout).filter(|ends| *ends != Duration::ZERO)
     }
 
     /// Whether a pooler hands out connections by transaction: then nothing that belongs to a session may be used.

@@ -20,8 +20,9 @@ use crate::texts::Texts;
 /// How many pages one statement brings at most: where one ends, the server has a pause.
 const TOGETHER: usize = 64;
 
-/// A statement brings twice as many pages as the one before if that took no longer, and one page if it did: a reader that
-/// takes its time holds neither a connection nor what the server has made for it.
+/// A statement brings twice as many pages as the one before if that took no longer, nor a quarter of the time after which the
+/// server ends it, and one page if it did: a reader that takes its time holds neither a connection nor what the server has
+/// made for it.
 const QUICK: Duration = Duration::from_millis(100);
 
 /// How long a statement is held open while nobody takes its pages.
@@ -165,7 +166,7 @@ impl<R: Request> Follow<R> {
             // Large events, or few that are meant: the server looked for more than was taken.
             self.most = statement.came.max(1);
         }
-        let quick = statement.began.elapsed() <= QUICK;
+        let quick = statement.began.elapsed() <= self.db.ends_after().map_or(QUICK, |ends| QUICK.min(ends / 4));
         self.together = if quick { (self.together * 2).min(self.most) } else { 1 };
         self.go_on_after(statement);
     }
