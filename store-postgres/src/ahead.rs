@@ -142,7 +142,7 @@ struct State<R: Request> {
     /// The requests that would each be the second one of a reader.
     expected: VecDeque<R>,
     /// What each reader that is followed will ask for.
-    followed: Vec<(R, Arc<Reader<R>>)>,
+    followed: Vec<(R, Reader<R>)>,
 }
 
 impl<R: Request> Lane<R> {
@@ -172,15 +172,16 @@ impl<R: Request> Lane<R> {
     }
 
     /// Who has the page: whoever follows this reader already, or, if it is the second one of a reader, from now on.
-    fn reader(&self, db: &Db, read: &R) -> Option<Arc<Reader<R>>> {
+    fn reader(&self, db: &Db, read: &R) -> Option<Reader<R>> {
         let mut state = self.state();
         state.followed.retain(|(_, reader)| !reader.is_over());
-        if let Some(n) = state.followed.iter().position(|(next, _)| next == read) {
+        if let Some(n) = state.followed.iter().position(|(next, reader)| next == read && reader.is_here()) {
             return Some(state.followed.swap_remove(n).1);
         }
         let expected = state.expected.iter().position(|next| next == read)?;
         state.expected.remove(expected);
-        Reader::begin(db.clone(), read.clone(), Arc::clone(&self.places).try_acquire_owned().ok()?)
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        Reader::begin(db.clone(), read.clone(), place, self.patience)
     }
 }
 

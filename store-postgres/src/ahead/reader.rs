@@ -2,14 +2,14 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use factum::{ReadError, RecordedEvent};
-use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::runtime::{Handle, Id};
+use tokio::select;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::sleep;
 
 use super::Request;
@@ -28,68 +28,126 @@ const QUICK: Duration = Duration::from_millis(100);
 /// How long a statement is held open while nobody takes its pages.
 const OPEN: Duration = Duration::from_millis(50);
 
-/// For how many times as long a page is kept that nobody asks for: five seconds.
-const KEEP: u32 = 100;
+/// How long a page is kept that nobody asks for.
+const KEEP: Duration = Duration::from_secs(5);
 
 /// One that asks for one page after the other.
+///
+/// What it has open belongs to a task of the runtime in which it began: it ends with either, whoever drops this and wherever.
 #[derive(Debug)]
 pub(super) struct Reader<R: Request> {
-    follow: tokio::sync::Mutex<Follow<R>>,
-    /// Counts the begin and the end of each page that it took.
-    uses: AtomicUsize,
-    /// Whether nobody asks any more.
-    over: AtomicBool,
-    _place: OwnedSemaphorePermit,
+    shared: Weak<Shared<R>>,
+    runtime: Id,
+    /// Ends the task when it is dropped.
+    _alive: oneshot::Sender<()>,
 }
 
 impl<R: Request> Reader<R> {
-    /// From this request on; `None` where there is nobody to look after it.
-    pub(super) fn begin(db: Db, first: R, place: OwnedSemaphorePermit) -> Option<Arc<Self>> {
+    /// From this request on. Whoever asks for no page for as long as `patience` after it began to wait does not come back.
+    pub(super) fn begin(db: Db, first: R, place: OwnedSemaphorePermit, patience: Duration) -> Option<Self> {
         let runtime = Handle::try_current().ok()?;
-        let follow = tokio::sync::Mutex::new(Follow::new(db, first));
-        let reader = Arc::new(Self { follow, uses: AtomicUsize::new(0), over: AtomicBool::new(false), _place: place });
-        runtime.spawn(look_after(Arc::downgrade(&reader)));
+        let state = State { follow: Follow::new(db, first), waiting: None, polls: 0 };
+        let shared = Arc::new(Shared { state: Mutex::new(state), _place: place });
+        let (alive, gone) = oneshot::channel();
+        let reader = Self { shared: Arc::downgrade(&shared), runtime: runtime.id(), _alive: alive };
+        runtime.spawn(look_after(shared, gone, patience));
         Some(reader)
     }
 
-    /// Whether it gives no pages any more: it was asked for none too long.
+    /// Whether it gives no pages any more: it was asked for none too long, or its runtime has ended.
     pub(super) fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed)
+        self.shared.strong_count() == 0
+    }
+
+    /// Whether its connection is one of the runtime in which this is asked.
+    pub(super) fn is_here(&self) -> bool {
+        Handle::try_current().is_ok_and(|here| here.id() == self.runtime)
     }
 
     /// The next page. Whoever gets none reads by itself, and is told why there is none.
     pub(super) async fn page(&self) -> Option<R::Page> {
-        self.uses.fetch_add(1, Ordering::Relaxed);
-        let page = self.follow.lock().await.page().await;
-        self.uses.fetch_add(1, Ordering::Relaxed);
-        page
-    }
-
-    fn uses(&self) -> usize {
-        self.uses.load(Ordering::Relaxed)
+        let poll =
+            |cx: &mut Context<'_>| self.shared.upgrade().map_or(Poll::Ready(None), |shared| shared.state().page(cx));
+        poll_fn(poll).await
     }
 }
 
-/// Ends the statement of a reader that takes its time, and forgets one that does not come back.
-async fn look_after<R: Request>(reader: Weak<Reader<R>>) {
-    let (mut uses, mut unused) = (0, 0);
+struct Shared<R: Request> {
+    state: Mutex<State<R>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl<R: Request> std::fmt::Debug for Shared<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl<R: Request> Shared<R> {
+    fn state(&self) -> MutexGuard<'_, State<R>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct State<R: Request> {
+    follow: Follow<R>,
+    /// Who waits for a page.
+    waiting: Option<Waker>,
+    /// How often it was asked for pages.
+    polls: u64,
+}
+
+impl<R: Request> State<R> {
+    fn page(&mut self, cx: &mut Context<'_>) -> Poll<Option<R::Page>> {
+        self.polls += 1;
+        let page = self.follow.page(cx);
+        self.waiting = page.is_pending().then(|| cx.waker().clone());
+        page
+    }
+
+    /// Takes what comes from the connection for a reader that does not come for it, and gives the connection back. One that
+    /// waits is woken and has a moment.
+    fn rest(&mut self, polls: u64, cx: &mut Context<'_>) -> Poll<()> {
+        if self.polls != polls {
+            return Poll::Ready(());
+        }
+        ready!(self.follow.rest(cx));
+        match self.waiting.take() {
+            Some(waiting) => waiting.wake(),
+            None => self.follow.stop(),
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Whoever waits for what is gone reads by itself.
+impl<R: Request> Drop for State<R> {
+    fn drop(&mut self) {
+        if let Some(waiting) = self.waiting.take() {
+            waiting.wake();
+        }
+    }
+}
+
+/// Ends the statement of a reader that takes its time, or that was left lying, and forgets one that does not come back.
+async fn look_after<R: Request>(shared: Arc<Shared<R>>, mut gone: oneshot::Receiver<()>, patience: Duration) {
+    let (mut polls, mut rests) = (None, false);
+    let mut used = Instant::now();
     loop {
-        sleep(OPEN).await;
-        let Some(reader) = reader.upgrade() else { return };
-        if reader.uses() != uses {
-            (uses, unused) = (reader.uses(), 0);
-            continue;
-        }
-        unused += 1;
-        let mut follow = reader.follow.lock().await;
-        if reader.uses() != uses {
-            continue;
-        }
-        follow.rest().await;
-        if unused >= KEEP {
-            follow.end();
-            reader.over.store(true, Ordering::Relaxed);
-            return;
+        let rest = poll_fn(|cx| shared.state().rest(polls.unwrap_or_default(), cx));
+        select! {
+            _ = &mut gone => return,
+            () = rest, if rests => rests = false,
+            () = sleep(OPEN) => {
+                let (now, waits) = { let state = shared.state(); (state.polls, state.waiting.is_some()) };
+                rests = polls == Some(now);
+                if !rests {
+                    (polls, used) = (Some(now), Instant::now());
+                }
+                if used.elapsed() >= if waits { patience } else { KEEP } {
+                    return;
+                }
+            }
         }
     }
 }
@@ -109,12 +167,6 @@ struct Follow<R: Request> {
     dense: bool,
 }
 
-impl<R: Request> std::fmt::Debug for Follow<R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Follow").field("together", &self.together).finish_non_exhaustive()
-    }
-}
-
 impl<R: Request> Follow<R> {
     fn new(db: Db, first: R) -> Self {
         let (texts, next) = (Arc::default(), Some(first));
@@ -122,31 +174,31 @@ impl<R: Request> Follow<R> {
     }
 
     /// The next page. The server begins with the next statement before the last page of this one is used.
-    async fn page(&mut self) -> Option<R::Page> {
+    fn page(&mut self, cx: &mut Context<'_>) -> Poll<Option<R::Page>> {
         let page = match self.rest.take() {
-            Some(page) => page,
-            None => self.come().await?,
+            Some(page) => Some(page),
+            None => ready!(self.come(cx)),
         };
-        if self.statement.is_none() {
+        if page.is_some() && self.statement.is_none() {
             self.begin();
             if let Some(statement) = &mut self.statement {
-                statement.look().await;
+                statement.read_on(cx);
             }
         }
-        Some(page)
+        Poll::Ready(page)
     }
 
-    /// The page that comes next on the connection. What is dropped before it came goes on with the next call.
-    async fn come(&mut self) -> Option<R::Page> {
+    /// The page that comes next on the connection.
+    fn come(&mut self, cx: &mut Context<'_>) -> Poll<Option<R::Page>> {
         loop {
             self.begin();
-            let statement = self.statement.as_mut()?;
-            let page = statement.page().await;
+            let Some(statement) = &mut self.statement else { return Poll::Ready(None) };
+            let page = ready!(statement.page(cx));
             if statement.ended {
                 self.learn();
             }
             if page.is_some() {
-                return page;
+                return Poll::Ready(page);
             }
         }
     }
@@ -175,21 +227,20 @@ impl<R: Request> Follow<R> {
         (self.next, self.dense) = (statement.next, statement.dense);
     }
 
-    /// Takes one page from the connection and gives the connection back. What the server has made beyond it, it makes again
-    /// when that is asked for.
-    async fn rest(&mut self) {
-        if self.rest.is_some() || self.statement.is_none() {
-            return;
+    /// Takes one page from the connection.
+    fn rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.rest.is_none() && self.statement.is_some() {
+            self.rest = ready!(self.come(cx));
         }
-        self.rest = self.come().await;
+        Poll::Ready(())
+    }
+
+    /// Gives the connection back. What the server has made beyond the page that was taken, it makes again when that is asked for.
+    fn stop(&mut self) {
         if let Some(statement) = self.statement.take() {
             self.together = 1;
             self.go_on_after(statement);
         }
-    }
-
-    fn end(&mut self) {
-        (self.statement, self.next, self.rest) = (None, None, None);
     }
 }
 
@@ -226,14 +277,6 @@ impl<R: Request> Statement<R> {
     }
 
     /// Goes as far as that needs no waiting.
-    async fn look(&mut self) {
-        poll_fn(|cx| {
-            self.read_on(cx);
-            Poll::Ready(())
-        })
-        .await;
-    }
-
     fn read_on(&mut self, cx: &mut Context<'_>) {
         if self.last.is_none()
             && let Poll::Ready(last) = self.reading.as_mut().poll(cx)
@@ -254,8 +297,12 @@ impl<R: Request> Statement<R> {
     }
 
     /// The next page; `None` at the end.
-    async fn page(&mut self) -> Option<R::Page> {
-        let page = match poll_fn(|cx| self.poll(cx)).await {
+    fn page(&mut self, cx: &mut Context<'_>) -> Poll<Option<R::Page>> {
+        self.poll(cx).map(|came| self.take(came))
+    }
+
+    fn take(&mut self, came: Came<R::Page>) -> Option<R::Page> {
+        let page = match came {
             Came::Full(events) => R::full(events),
             Came::Last(last) => {
                 self.ended = true;
