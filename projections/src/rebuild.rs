@@ -192,10 +192,8 @@ impl<'a, P: Projection> Rebuild<'a, P> {
             came = Some(Instant::now());
             let Some(reached) = reached.filter(|mark| mark.position > self.logs[n].position()) else { break };
             let page = Page::decode(events, P::EVENT_TYPES);
-            pages.look().await;
             pages.beside(self.fold_page(n, page, reached)).await?;
             pages.beside(self.report_progress(end, progress)).await?;
-            pages.look().await;
             yield_now().await;
         }
         self.write(n).await

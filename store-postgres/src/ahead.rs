@@ -67,7 +67,8 @@ impl Request for ReadLog {
     }
 
     fn is_dense(&self, page: &LogPage) -> bool {
-        let looked_at = page.reached.map_or(u64::MAX, |reached| reached.position.get() - self.after.get());
+        let looked_at =
+            page.reached.map_or(u64::MAX, |reached| reached.position.get().saturating_sub(self.after.get()));
         page.events.len() as u64 >= looked_at / 4 * 3
     }
 }

@@ -4,12 +4,12 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Place, one, place, stream};
+use common::{OTHERS, Place, in_time, one, place, stream, until};
 use factum::{
     Category, Condition, EventStore, EventType, LogId, PageLimit, Position, Query, QueryItem, ReadLog, ReadStream,
 };
 use factum_postgres::PostgresStore;
-use sqlx::{PgConnection, Row};
+use sqlx::Row;
 
 const EVENTS: u64 = 20_000;
 
@@ -30,24 +30,8 @@ async fn filled() -> Option<Place> {
     Some(place)
 }
 
-async fn in_time<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(30), what).await.expect("it does not end")
-}
-
-/// Ends when a query gives a number that will do.
-async fn until(conn: &mut PgConnection, query: &'static str, will_do: impl Fn(i64) -> bool) {
-    in_time(async {
-        while !will_do(sqlx::query(query).fetch_one(&mut *conn).await.unwrap().get(0)) {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-}
-
 const STATEMENTS_UNDER_WAY: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
      AND pid <> pg_backend_pid() AND state <> 'idle' AND query LIKE '%LIMIT%'";
-const OTHERS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-     AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
 
 /// Someone who reads the log, a page after the other.
 struct Reader<'s> {

@@ -4,13 +4,11 @@
 mod common;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use common::{Place, place};
+use common::{Place, in_time, place, until};
 use factum::{EventStore, LogId, PageLimit, Position, ReadLog};
 use factum_postgres::PostgresStore;
 use futures_util::FutureExt as _;
-use sqlx::Row;
 use tokio::runtime::{Builder, Runtime};
 
 const EVENTS: u64 = 30_000;
@@ -32,21 +30,12 @@ async fn filled() -> Option<Place> {
     Some(place)
 }
 
-async fn in_time<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(30), what).await.expect("it does not end")
-}
-
 /// Ends when no session of another is in the middle of a statement.
 async fn until_nothing_is_open(place: &Place) {
     let mut conn = place.connection().await;
     let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
                   AND (state <> 'idle' OR backend_xmin IS NOT NULL) AND backend_type = 'client backend'";
-    in_time(async {
-        while sqlx::query(open).fetch_one(&mut conn).await.unwrap().get::<i64, _>(0) > 0 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until(&mut conn, open, |open| open == 0).await;
 }
 
 fn read_after(after: Position, events: usize) -> ReadLog {

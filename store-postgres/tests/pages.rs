@@ -5,9 +5,7 @@
 
 mod common;
 
-use std::time::Duration;
-
-use common::{Place, one, place, stream};
+use common::{OTHERS, Place, one, place, stream, until};
 use factum::{
     Category, Condition, Direction, EventStore, EventType, LogId, PageLimit, Position, Query, QueryItem, ReadLog,
     ReadStream, RecordedEvent, Tag,
@@ -48,15 +46,7 @@ async fn looked_at(place: &Place) -> u64 {
 
 /// Ends when no session but this one is left: each tells what it has looked at as it ends.
 async fn until_all_have_left(place: &Place) {
-    let mut conn = place.connection().await;
-    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
-                    AND backend_type = 'client backend'";
-    let leave = async {
-        while sqlx::query(others).fetch_one(&mut conn).await.unwrap().get::<i64, _>(0) > 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), leave).await.expect("a session stays");
+    until(&mut place.connection().await, OTHERS, |others| others == 0).await;
 }
 
 /// Reads all pages of a query, and says how many events and pages they were.

@@ -63,6 +63,25 @@ impl Place {
     }
 }
 
+/// Bounded: what hangs fails.
+pub(crate) async fn in_time<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), what).await.expect("it does not end")
+}
+
+/// Ends when a query gives a number that will do.
+pub(crate) async fn until(conn: &mut PgConnection, query: &'static str, will_do: impl Fn(i64) -> bool) {
+    in_time(async {
+        while !will_do(sqlx::query(query).fetch_one(&mut *conn).await.unwrap().get(0)) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// How many other sessions there are.
+pub(crate) const OTHERS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+     AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+
 pub(crate) fn stream(id: &str) -> StreamId {
     StreamId::of("account", id).unwrap()
 }
