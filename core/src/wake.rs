@@ -27,7 +27,10 @@ impl Bell {
 
     /// Wakes everybody who waits. Rings that nobody has heard yet are heard once.
     pub fn ring(&self) {
-        self.0.send_modify(|rings| *rings = rings.wrapping_add(1));
+        // Whoever begins to listen now hears what is rung from now on.
+        if self.0.receiver_count() > 0 {
+            self.0.send_modify(|rings| *rings = rings.wrapping_add(1));
+        }
     }
 
     /// A listener that hears what is rung from now on.

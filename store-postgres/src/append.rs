@@ -43,7 +43,12 @@ pub(crate) fn bind_next(
     event: &NewEvent,
     next: Next,
 ) -> Result<Bound<'static>, Fault> {
-    let bound = bind_event(bind_stream(&sql.append_next, write, column(next.version.get())), event)?;
+    let statement = match (event.tags.is_empty(), next.version == Version::FIRST) {
+        (false, _) => &sql.append_next_tagged,
+        (true, true) => &sql.append_next_new,
+        (true, false) => &sql.append_next,
+    };
+    let bound = bind_event(bind_stream(statement, write, column(next.version.get())), event)?;
     Ok(bound.bind(next.position.as_i64()).bind(next.after))
 }
 
@@ -84,11 +89,15 @@ pub(crate) fn answer_one(row: &PgRow, write: &StreamWrite) -> Result<Answer, sql
 }
 
 /// The answer to one whose place was guessed; `None` where the guess was wrong, and nothing was recorded.
-pub(crate) fn answer_next(row: &PgRow, write: &StreamWrite, next: Next) -> Result<Option<Answer>, sqlx::Error> {
-    let recorded_at: Option<DateTime<Utc>> = row.try_get(0)?;
+pub(crate) fn answer_next(
+    row: Option<&PgRow>,
+    write: &StreamWrite,
+    next: Next,
+) -> Result<Option<Appended>, sqlx::Error> {
+    let Some(row) = row else { return Ok(None) };
     let versions = vec![Versions { stream: write.stream.clone(), first: next.version, last: next.version }];
-    let (first, last) = (next.position.as_i64(), next.position.as_i64());
-    Ok(recorded_at.map(|recorded_at| Answer::Done(accepted(first, last, recorded_at, versions))))
+    let at = next.position.as_i64();
+    Ok(Some(accepted(at, at, row.try_get(0)?, versions)))
 }
 
 /// What became of one append.

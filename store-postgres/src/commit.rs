@@ -46,15 +46,37 @@ impl Commits {
         self.db.behind_pooler() || by_copy(&[append])
     }
 
+    /// Commits an append that nobody waits beside, on a connection or on a new one. Gives the connection back if it still is one.
+    ///
+    /// What is not done for each of a lone caller is boxed: a future is moved as it is made, with all that it may come to hold.
+    pub(crate) async fn commit_alone(&self, mut link: Option<Link>, append: &Append) -> (Option<Link>, Done) {
+        let offered = match &mut link {
+            Some(link) => link.offer(&self.db, append).await,
+            None => Ok(None),
+        };
+        let broken = match offered {
+            Ok(Some(appended)) => {
+                let done = Ok(appended);
+                self.remember_head(std::slice::from_ref(&done));
+                return (link, done);
+            }
+            Ok(None) => None,
+            Err(broken) => Some(broken),
+        };
+        let (link, told) = Box::pin(self.persist(link, &[append], broken)).await;
+        self.remember_head(&told);
+        (link, told.into_iter().next().unwrap_or_else(|| Err(nothing_said())))
+    }
+
     /// Commits a group on a connection, or on a new one, and tells what became of each append. Gives the connection back if it
     /// still is one.
     pub(crate) async fn commit(&self, link: Option<Link>, appends: &[&Append]) -> (Option<Link>, Vec<Done>) {
-        let (mut link, mut told) = self.persist(link, appends).await;
+        let (mut link, mut told) = self.persist(link, appends, None).await;
         let failed = told.iter().all(|done| matches!(done, Err(error) if shared(error)));
         if failed && appends.len() > 1 {
             tracing::warn!(appends = appends.len(), "a group failed; trying each alone");
             for (append, done) in appends.iter().zip(&mut told) {
-                let (next, alone) = self.persist(link, std::slice::from_ref(append)).await;
+                let (next, alone) = self.persist(link, std::slice::from_ref(append), None).await;
                 link = next;
                 *done = alone.into_iter().next().unwrap_or_else(|| Err(nothing_said()));
                 if link.is_none() && matches!(done, Err(error) if !shared(error)) {
@@ -75,8 +97,14 @@ impl Commits {
         }
     }
 
-    /// What was lost on the way and turns out not to have been recorded is sent again.
-    async fn persist(&self, link: Option<Link>, appends: &[&Append]) -> (Option<Link>, Vec<Done>) {
+    /// What was lost on the way and turns out not to have been recorded is sent again. `broken` is what became of them if they
+    /// were sent before.
+    async fn persist(
+        &self,
+        link: Option<Link>,
+        appends: &[&Append],
+        mut broken: Option<Broken>,
+    ) -> (Option<Link>, Vec<Done>) {
         let mut told = Told::new(appends);
         let opened = match link {
             Some(link) => Ok(link),
@@ -87,7 +115,11 @@ impl Commits {
             Err(error) => return (None, told.rest(|| AppendError::NotDone(again(&error)))),
         };
         for attempt in 1..=ATTEMPTS {
-            let error = match link.append(&self.db, &told.missing(), self.retention).await {
+            let answers = match broken.take() {
+                Some(broken) => Err(broken),
+                None => link.append(&self.db, &told.missing(), self.retention).await,
+            };
+            let error = match answers {
                 Ok(answers) => {
                     told.fill(answers.into_iter().map(Some));
                     return (link.if_heard_of(), told.rest(nothing_said));
@@ -159,6 +191,11 @@ impl Commits {
             link.settle(&self.db).await?;
         }
         Ok((link, found))
+    }
+
+    /// One more connection, if it is to be had now.
+    pub(crate) async fn another(&self) -> Result<Link, sqlx::Error> {
+        self.db.in_time(3, Link::open(&self.db), |silence| silence).await
     }
 
     /// A new connection, tried for until patience ends: a server that restarts is back in a moment.

@@ -206,8 +206,8 @@ pub(crate) fn is_elsewhere(error: &sqlx::Error) -> bool {
 pub(crate) fn refuses_place(error: &sqlx::Error) -> Option<bool> {
     let sqlx::Error::Database(said) = error else { return None };
     match &*said.code()? {
-        "23505" | "FA002" => Some(false),
-        "42501" | "42883" | "0A000" => Some(true),
+        "23505" => Some(false),
+        "42501" | "42P10" | "0A000" => Some(true),
         _ => None,
     }
 }

@@ -221,8 +221,12 @@ impl<'a> Events<'a> {
 
     fn bind(self, bound: Bound<'static>) -> Bound<'static> {
         let tenants = self.tenant.iter().any(|tenant| !tenant.is_empty());
-        let bound = bound.bind(self.append).bind(self.write).bind(self.in_append).bind(self.in_write).bind(self.stream);
-        let bound = bound.bind(tenants.then_some(self.tenant)).bind(self.category);
+        // Where each append is of one event, its number says all of its place.
+        let several = !(self.append.iter().zip(1..).all(|(append, number)| *append == number)
+            && self.write.iter().zip(1..).all(|(write, number)| *write == number));
+        let bound = bound.bind(several.then_some(self.append)).bind(several.then_some(self.write));
+        let bound = bound.bind(several.then_some(self.in_append)).bind(several.then_some(self.in_write));
+        let bound = bound.bind(self.stream).bind(tenants.then_some(self.tenant)).bind(self.category);
         self.contents.bind(bound)
     }
 }

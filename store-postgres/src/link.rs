@@ -94,6 +94,36 @@ impl Link {
         let _ = self.conn.close().await;
     }
 
+    /// Sends an event to where it belongs if nobody else has appended; `None` where that is not known, or somebody has, so that
+    /// nothing was recorded.
+    pub(crate) async fn offer(&mut self, db: &Db, append: &Append) -> Result<Option<Appended>, Broken> {
+        let Some((write, [event])) = as_one(append).map(|write| (write, write.events.as_slice())) else {
+            return Ok(None);
+        };
+        // Behind a pooler there may be another server at the other end by now.
+        let Some(next) = self.sole.next(write).filter(|_| !db.behind_pooler()) else { return Ok(None) };
+        let bound = bind_next(&db.sql, write, event, next).map_err(Broken::NotSent)?;
+        match db.in_time(1, bound.fetch_optional(&mut self.conn), |silence| silence).await {
+            Ok(row) => {
+                let appended = answer_next(row.as_ref(), write, next)?;
+                appended.iter().for_each(|appended| self.learn(appended));
+                Ok(appended)
+            }
+            Err(error) => {
+                let Some(never) = refuses_place(&error) else { return Err(error.into()) };
+                tracing::debug!(%error, never, "an event was not taken at its place; it is sent again to have that looked up");
+                self.sole.forget(never);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Takes note of what was recorded.
+    fn learn(&mut self, appended: &Appended) {
+        self.end.after = self.end.after.max(appended.cursor.get(factum::LogId::FIRST).as_i64());
+        self.sole.learn(appended);
+    }
+
     /// Sends a group and tells what became of each append in it.
     pub(crate) async fn append(
         &mut self,
@@ -103,10 +133,7 @@ impl Link {
     ) -> Result<Vec<Result<Appended, AppendError>>, Broken> {
         let statements = if by_copy(appends) { copy::STATEMENTS } else { 1 };
         // The server ends what takes too long. One that is not heard of at all has to be given up.
-        let answers = match db.in_time(1, self.guess(db, appends), Broken::Lost).await? {
-            Some(answer) => vec![answer],
-            None => db.in_time(statements, self.send(db, appends, retention), Broken::Lost).await?,
-        };
+        let answers = db.in_time(statements, self.send(db, appends, retention), Broken::Lost).await?;
         let mut told = Vec::with_capacity(appends.len());
         for (append, answer) in appends.iter().zip(answers) {
             let done = match answer {
@@ -116,10 +143,7 @@ impl Link {
                 Answer::Known => self.known(db, append, retention).await,
                 Answer::Matched(position) => self.conflicting(db, append, position).await,
             };
-            if let Ok(appended) = &done {
-                self.end.after = self.end.after.max(appended.cursor.get(factum::LogId::FIRST).as_i64());
-                self.sole.learn(appended);
-            }
+            done.iter().for_each(|appended| self.learn(appended));
             told.push(done);
         }
         Ok(told)
@@ -139,26 +163,6 @@ impl Link {
         let columns = Columns::of(appends.iter().copied()).map_err(Broken::NotSent)?;
         let row = self.run(db, columns.bind(db.sql.append_group.clone(), keys::since(retention))).await?;
         Ok(answers(appends.iter().copied(), &Judged::of(&row)?))
-    }
-
-    /// Sends an event to where it belongs if nobody else has appended; `None` where that is not known, or somebody has.
-    async fn guess(&mut self, db: &Db, appends: &[&Append]) -> Result<Option<Answer>, Broken> {
-        let [append] = appends else { return Ok(None) };
-        let Some((write, [event])) = as_one(append).map(|write| (write, write.events.as_slice())) else {
-            return Ok(None);
-        };
-        // Behind a pooler there may be another server at the other end by now.
-        let Some(next) = self.sole.next(write).filter(|_| !db.behind_pooler()) else { return Ok(None) };
-        let bound = bind_next(&db.sql, write, event, next).map_err(Broken::NotSent)?;
-        match self.run(db, bound).await {
-            Ok(row) => Ok(answer_next(&row, write, next)?),
-            Err(error) => {
-                let Some(never) = refuses_place(&error) else { return Err(error.into()) };
-                tracing::debug!(%error, never, "an event was not taken at its place; it is sent again to have that looked up");
-                self.sole.forget(never);
-                Ok(None)
-            }
-        }
     }
 
     /// One statement that is a transaction, in one round trip unless a pooler is in between.

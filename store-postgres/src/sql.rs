@@ -129,6 +129,8 @@ fn shared(text: String) -> SqlStr {
 statements! {
     append_group,
     append_next,
+    append_next_new,
+    append_next_tagged,
     append_one,
     append_run,
     backend,

@@ -4,10 +4,14 @@
 //! Whoever comes while nothing is under way sends its append itself: no other task stands between it and the server. Whoever
 //! comes meanwhile waits, and a task of the writer takes all that wait when the connection is free; from then on a task drives
 //! what is under way too.
+//!
+//! Where many wait, a second group is sent on a second connection while the first is under way: it waits for the order lock at
+//! the server, and begins when that is free, while this process still tells the callers of the first and makes ready what comes
+//! next. Else server and process would work in turns.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use factum::{Append, AppendError, Fault};
 use tokio::runtime::Handle;
@@ -48,8 +52,12 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Job>,
-    busy: bool,
-    link: Option<Link>,
+    /// How many turns are taken.
+    turns: usize,
+    /// Connections that nobody uses.
+    links: Vec<Link>,
+    /// Until when no second connection is asked for, since there was none to be had.
+    one_until: Option<Instant>,
     /// What a caller drives that nobody waited for when it began.
     lone: Option<Arc<Lone>>,
     closed: bool,
@@ -71,7 +79,7 @@ impl Writer {
         group_appends: usize,
         group_bytes: usize,
     ) -> Self {
-        let state = Mutex::new(State { link, ..State::default() });
+        let state = Mutex::new(State { links: link.into_iter().collect(), ..State::default() });
         let runtime = Handle::current();
         let shared = Shared { commits, state, idle: Notify::new(), group_appends, group_bytes, runtime };
         Self { shared: Arc::new(shared), places: Arc::new(Semaphore::new(queue)) }
@@ -103,13 +111,12 @@ impl Writer {
         self.shared.hand_over();
         loop {
             let idle = self.shared.idle.notified();
-            let link = {
+            let links = {
                 let mut state = self.shared.state();
-                if !state.busy { Some(state.link.take()) } else { None }
+                (state.turns == 0).then(|| std::mem::take(&mut state.links))
             };
-            match link {
-                Some(Some(link)) => return link.close().await,
-                Some(None) => return,
+            match links {
+                Some(links) => return drop(futures_util::future::join_all(links.into_iter().map(Link::close)).await),
                 None => idle.await,
             }
         }
@@ -121,38 +128,50 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A turn, if by now nobody has one.
+    /// A turn, if by now nobody has one, or so many wait that they need not wait for it to end.
     fn wait_in_line(self: &Arc<Self>, job: Job) -> Result<Option<Turn>, AppendError> {
         let mut state = self.state();
         if state.closed {
             return Err(AppendError::NotDone(closed()));
         }
         state.waiting.push_back(job);
-        if state.busy {
-            return Ok(None);
-        }
-        state.busy = true;
-        let link = state.link.take();
-        drop(state);
-        Ok(Some(Turn { shared: Arc::clone(self), link, began: false, ended: false }))
+        Ok(self.turn(&mut state))
     }
 
-    /// What goes into the next transaction.
-    fn next_group(&self) -> Vec<Job> {
+    /// A turn for those who wait, if they are to have one.
+    fn turn(self: &Arc<Self>, state: &mut State) -> Option<Turn> {
+        let enough = match state.turns {
+            0 => 1,
+            1 if state.one_until.is_none_or(|until| until <= Instant::now()) => CROWD,
+            _ => return None,
+        };
+        (state.waiting.len() >= enough).then(|| Turn::new(self, state))
+    }
+
+    /// What goes into the next transaction, and a turn for those who are left. Nothing where there is too little for a
+    /// transaction beside the one that is under way.
+    fn next_group(self: &Arc<Self>) -> (Vec<Job>, Option<Turn>) {
         let mut state = self.state();
+        let waiting = state.waiting.len();
+        if state.turns > 1 && waiting < CROWD {
+            return (Vec::new(), None);
+        }
+        // Of two groups neither is to be small.
+        let most = if waiting < 2 * CROWD { waiting } else { waiting.div_ceil(2) };
+        let most = most.min(self.group_appends);
         let mut bytes = 0;
         let mut taken = 0;
         let mut company = Company::default();
-        for job in &state.waiting {
+        for job in state.waiting.iter().take(most) {
             bytes += job.size;
-            let full = taken == self.group_appends || (taken > 0 && bytes > self.group_bytes);
-            if full || !company.join(&job.append) {
+            if (taken > 0 && bytes > self.group_bytes) || !company.join(&job.append) {
                 break;
             }
             taken += 1;
         }
         drop(company);
-        state.waiting.drain(..taken).collect()
+        let group = state.waiting.drain(..taken).collect();
+        (group, self.turn(&mut state))
     }
 
     /// Makes known what its caller drives. Says whether somebody waits for it already.
@@ -181,32 +200,37 @@ struct Turn {
     shared: Arc<Shared>,
     /// `None` while it is in use, and where it was lost.
     link: Option<Link>,
+    /// Whether another was taken before.
+    second: bool,
     /// Whether anybody drives it: a runtime that has ended takes a task and drops it.
     began: bool,
     ended: bool,
 }
 
 impl Turn {
+    fn new(shared: &Arc<Shared>, state: &mut State) -> Self {
+        state.turns += 1;
+        let second = state.turns > 1;
+        Self { shared: Arc::clone(shared), link: state.links.pop(), second, began: false, ended: false }
+    }
+
     /// `None` where another has it, or others wait.
     fn take(shared: &Arc<Shared>) -> Result<Option<Self>, AppendError> {
         let mut state = shared.state();
         if state.closed {
             return Err(AppendError::NotDone(closed()));
         }
-        if state.busy || !state.waiting.is_empty() {
+        if state.turns > 0 || !state.waiting.is_empty() {
             return Ok(None);
         }
-        state.busy = true;
-        let link = state.link.take();
-        drop(state);
-        Ok(Some(Self { shared: Arc::clone(shared), link, began: false, ended: false }))
+        Ok(Some(Self::new(shared, &mut state)))
     }
 
     async fn alone(mut self, append: Append) -> Done {
         self.began = true;
-        let mut told = self.commit(&[&append]).await;
+        let done = self.commit_alone(&append).await;
         self.end();
-        told.pop().unwrap_or_else(|| Err(AppendError::Unknown(ended())))
+        done
     }
 
     fn spawn(self) {
@@ -216,22 +240,45 @@ impl Turn {
 
     async fn drive(mut self) {
         self.began = true;
+        if !self.has_link().await {
+            return self.end();
+        }
         let mut last = 0;
         loop {
             self.gather(last).await;
-            let jobs = self.shared.next_group();
+            let (jobs, others) = self.shared.next_group();
+            if let Some(turn) = others {
+                turn.spawn();
+            }
             if jobs.is_empty() {
                 break;
             }
             last = jobs.len();
-            let appends: Vec<&Append> = jobs.iter().map(|job| &job.append).collect();
-            let told = self.commit(&appends).await;
+            let told = match jobs.as_slice() {
+                [job] => vec![self.commit_alone(&job.append).await],
+                jobs => self.commit(&jobs.iter().map(|job| &job.append).collect::<Vec<_>>()).await,
+            };
             for (job, told) in jobs.into_iter().zip(told) {
                 // A caller that has gone away does not undo what it asked for.
                 let _ = job.reply.send(told);
             }
         }
         self.end();
+    }
+
+    /// A second connection is there before anybody waits for it: where the server has none to give, the first one serves all.
+    async fn has_link(&mut self) -> bool {
+        if self.second && self.link.is_none() {
+            match self.shared.commits.another().await {
+                Ok(link) => self.link = Some(link),
+                Err(error) => {
+                    tracing::debug!(%error, "no second connection for appends; they go on with one");
+                    self.shared.state().one_until = Some(Instant::now() + ONE_FOR);
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     /// Those who were answered a moment ago are about to come again: lets them, so that one group is not followed by a small one.
@@ -250,32 +297,52 @@ impl Turn {
         }
     }
 
+    async fn commit_alone(&mut self, append: &Append) -> Done {
+        let began = Instant::now();
+        let link = self.link.take();
+        let (link, done) = self.shared.commits.commit_alone(link, append).await;
+        self.link = link;
+        measure(began, 1);
+        done
+    }
+
     async fn commit(&mut self, appends: &[&Append]) -> Vec<Done> {
         let began = Instant::now();
         let link = self.link.take();
         let (link, told) = self.shared.commits.commit(link, appends).await;
         self.link = link;
-        metrics::histogram!("factum_store_commit_seconds").record(began.elapsed().as_secs_f64());
-        metrics::histogram!("factum_store_group_size").record(u32::try_from(appends.len()).unwrap_or(u32::MAX));
+        measure(began, appends.len());
         told
     }
 
     fn end(&mut self) {
         self.ended = true;
         let mut state = self.shared.state();
-        let link = self.link.take();
+        state.links.extend(self.link.take());
         state.lone = None;
-        if state.waiting.is_empty() {
-            state.link = link;
-            state.busy = false;
-            drop(state);
-            self.shared.idle.notify_waiters();
-        } else {
-            drop(state);
-            Self { shared: Arc::clone(&self.shared), link, began: false, ended: false }.spawn();
+        state.turns -= 1;
+        let next = self.shared.turn(&mut state);
+        let idle = state.turns == 0;
+        drop(state);
+        match next {
+            Some(turn) => turn.spawn(),
+            None if idle => self.shared.idle.notify_waiters(),
+            None => {}
         }
     }
 }
+
+fn measure(began: Instant, appends: usize) {
+    metrics::histogram!("factum_store_commit_seconds").record(began.elapsed().as_secs_f64());
+    metrics::histogram!("factum_store_group_size").record(u32::try_from(appends).unwrap_or(u32::MAX));
+}
+
+/// How many have to wait for a second transaction to be sent while one is under way. Fewer are better off in one after it: the
+/// transactions of all processes come one after another, and each is one write to the disk.
+const CROWD: usize = 48;
+
+/// For how long no second connection is asked for after there was none to be had.
+const ONE_FOR: Duration = Duration::from_secs(10);
 
 /// How often a group waits for others to come.
 const GATHER: usize = 64;
@@ -291,10 +358,11 @@ impl Drop for Turn {
             self.end();
             return;
         }
-        // There is no runtime that would drive those who wait.
+        // There is no runtime that would drive those who wait, unless another turn is under way.
         let mut state = self.shared.state();
-        (state.busy, state.lone) = (false, None);
-        let waiting = std::mem::take(&mut state.waiting);
+        state.turns -= 1;
+        state.lone = None;
+        let waiting = if state.turns == 0 { std::mem::take(&mut state.waiting) } else { VecDeque::new() };
         drop(state);
         for job in waiting {
             let _ = job.reply.send(Err(AppendError::NotDone(ended())));

@@ -16,6 +16,13 @@ BEGIN
   END IF;
 END $function$;
 
+-- The version that a stream is at, or NULL. Appends look no further back than to the version that they expect: the index is read a
+-- page at a time, and each entry of it that the stream has and the condition of the scan allows costs as much as the first. Only
+-- who has to be told of a conflict needs to know where the stream is instead.
+CREATE FUNCTION factum.last_version(p_stream text, p_tenant text) RETURNS bigint LANGUAGE sql VOLATILE AS $function$
+  SELECT e.version FROM factum.events e WHERE e.stream = p_stream AND e.tenant = p_tenant ORDER BY e.version DESC LIMIT 1;
+$function$;
+
 -- One event to one stream: what a lone append calls. Answers its position, its version, and when it was recorded, in
 -- microseconds; where the condition did not hold, NULL and the version that the stream is at. An array, because a function with
 -- several results costs an execution node of its own, and three short statements, because one that does all is set up for as
@@ -34,9 +41,9 @@ BEGIN
     PERFORM factum.require_settings();
   END IF;
   SELECT e.version INTO last FROM factum.events e
-  WHERE e.stream = p_stream AND e.tenant = p_tenant ORDER BY e.version DESC LIMIT 1;
+  WHERE e.stream = p_stream AND e.tenant = p_tenant AND e.version >= p_condition ORDER BY e.version DESC LIMIT 1;
   IF (CASE p_condition WHEN -1 THEN false WHEN -2 THEN last IS NULL ELSE coalesce(last, 0) <> p_condition END) THEN
-    RETURN ARRAY[NULL, last];
+    RETURN ARRAY[NULL, factum.last_version(p_stream, p_tenant)];
   END IF;
   SELECT e.position, e.recorded_at INTO at, recorded FROM factum.events e ORDER BY e.position DESC LIMIT 1;
   at := coalesce(at, 0) + 1;
@@ -69,9 +76,9 @@ BEGIN
   IF pg_advisory_xact_lock(:lock) IS NULL THEN END IF;
   PERFORM factum.require_settings();
   SELECT e.version INTO last FROM factum.events e
-  WHERE e.stream = p_stream AND e.tenant = p_tenant ORDER BY e.version DESC LIMIT 1;
+  WHERE e.stream = p_stream AND e.tenant = p_tenant AND e.version >= p_condition ORDER BY e.version DESC LIMIT 1;
   IF (CASE p_condition WHEN -1 THEN false WHEN -2 THEN last IS NULL ELSE coalesce(last, 0) <> p_condition END) THEN
-    RETURN ARRAY[NULL, last];
+    RETURN ARRAY[NULL, factum.last_version(p_stream, p_tenant)];
   END IF;
   SELECT e.position, e.recorded_at INTO head, recorded FROM factum.events e ORDER BY e.position DESC LIMIT 1;
   head := coalesce(head, 0);
@@ -186,7 +193,7 @@ CREATE FUNCTION factum.judge(
 ) LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $function$
 DECLARE
   n integer;
-  w integer := 1;
+  w integer;
   from_w integer;
   holds boolean;
   reached bigint[];
@@ -202,9 +209,10 @@ BEGIN
   lasts := ARRAY(
     SELECT coalesce((
       SELECT e.version FROM factum.events e
-      WHERE e.stream = a.stream AND e.tenant = coalesce(a.tenant, '') ORDER BY e.version DESC LIMIT 1
+      WHERE e.stream = w_stream[a.w] AND e.tenant = coalesce(w_tenant[a.w], '') AND e.version >= w_condition[a.w]
+      ORDER BY e.version DESC LIMIT 1
     ), 0)
-    FROM unnest(w_stream, w_tenant) AS a(stream, tenant)
+    FROM generate_series(1, cardinality(w_stream)) AS a(w)
   );
   IF k_append IS NOT NULL THEN
     FOR n IN
@@ -216,11 +224,12 @@ BEGIN
       all_hold := false;
     END LOOP;
   END IF;
-  FOR n IN
-    SELECT a.append FROM unnest(w_append, w_condition, w_before, lasts) AS a(append, condition, before, last)
-    WHERE coalesce(a.before, 0) = 0
-      AND CASE a.condition WHEN -1 THEN false WHEN -2 THEN a.last = 0 ELSE a.last <> a.condition END
+  FOR n, w IN
+    SELECT w_append[a.w], a.w FROM generate_series(1, cardinality(w_stream)) AS a(w)
+    WHERE coalesce(w_before[a.w], 0) = 0
+      AND CASE w_condition[a.w] WHEN -1 THEN false WHEN -2 THEN lasts[a.w] = 0 ELSE lasts[a.w] <> w_condition[a.w] END
   LOOP
+    lasts[w] := coalesce(factum.last_version(w_stream[w], coalesce(w_tenant[w], '')), 0);
     IF verdicts[n] = 0 THEN
       verdicts[n] := 1;
       all_hold := false;
@@ -245,6 +254,7 @@ BEGIN
   END IF;
   IF w_before IS NOT NULL THEN
     -- Append by append: what one of them does to a stream is what the next one finds.
+    w := 1;
     FOR n IN 1 .. appends LOOP
       from_w := w;
       holds := verdicts[n] = 0;
@@ -288,7 +298,10 @@ CREATE FUNCTION factum.remember(
     refusal = excluded.refusal;
 $function$;
 
--- Judges a group and inserts what holds. `e_in_append` and `e_in_write` count from 1.
+-- Judges a group and inserts what holds. `e_in_append` and `e_in_write` count from 1; where each append is of one event, these and
+-- `e_append` and `e_write` are NULL: each event is then the first of the append, and of the write, with its own number.
+--
+-- The arrays are looked into one element after another, here and in `judge`: each of them unnested would be copied first.
 CREATE FUNCTION factum.append_group(
   a_events integer[],
   w_append integer[], w_stream text[], w_tenant text[], w_condition bigint[], w_events integer[], w_before integer[],
@@ -324,17 +337,13 @@ BEGIN
     payload
   )
   SELECT
-    CASE WHEN first_of IS NULL THEN append_group.head + e.n ELSE first_of[e.append] + e.in_append END,
-    lasts[e.write] + e.in_write, append_group.recorded_at, e.occurred_at, e.id, e.schema_version, coalesce(e.tenant, ''),
-    e.category, e.stream, e.type, e.tags::text[], e.metadata, e.payload
-  FROM unnest(
-    e_append, e_write, e_in_append, e_in_write, e_stream, e_tenant, e_category, e_id, e_type, e_schema_version, e_occurred_at,
-    e_tags, e_metadata, e_payload
-  ) WITH ORDINALITY AS e(
-    append, write, in_append, in_write, stream, tenant, category, id, type, schema_version, occurred_at, tags, metadata,
-    payload, n
-  )
-  WHERE all_hold OR verdicts[e.append] = 0;
+    CASE WHEN first_of IS NULL THEN append_group.head + e.n
+      ELSE first_of[coalesce(e_append[e.n], e.n)] + coalesce(e_in_append[e.n], 1) END,
+    lasts[coalesce(e_write[e.n], e.n)] + coalesce(e_in_write[e.n], 1), append_group.recorded_at, e_occurred_at[e.n], e_id[e.n],
+    e_schema_version[e.n], coalesce(e_tenant[e.n], ''), e_category[e.n], e_stream[e.n], e_type[e.n], e_tags[e.n]::text[],
+    e_metadata[e.n], e_payload[e.n]
+  FROM generate_series(1, cardinality(e_id)) AS e(n)
+  WHERE all_hold OR verdicts[coalesce(e_append[e.n], e.n)] = 0;
   IF e_tags IS NOT NULL THEN
     INSERT INTO factum.tags (position, tag, tenant, category, event_type)
     SELECT e.position, unnest(e.tags), e.tenant, e.category, e.event_type
