@@ -10,6 +10,7 @@ use sqlx::{Row, SqlStr};
 use crate::columns::{Json, column, condition_column, metadata_column, tag_texts, tenant_column};
 use crate::db::Bound;
 use crate::group::{Contents, HOLDS, Judged};
+use crate::known::Offer;
 use crate::sole::Next;
 use crate::sql::Statements;
 
@@ -98,6 +99,23 @@ pub(crate) fn answer_next(
     let versions = vec![Versions { stream: write.stream.clone(), first: next.version, last: next.version }];
     let at = next.position.as_i64();
     Ok(Some(accepted(at, at, row.try_get(0)?, versions)))
+}
+
+/// The answers to a group whose place was known, in its order.
+pub(crate) fn answers_known(appends: &[&Append], offer: &Offer, recorded_at: DateTime<Utc>) -> Vec<Appended> {
+    let (mut position, mut versions) = (offer.first, offer.versions.iter());
+    let answer = |append: &&Append| {
+        let first = position;
+        position += column(append.events() as u64);
+        let written = append.writes.iter().filter_map(|write| {
+            let mut of_write = versions.by_ref().take(write.events.len()).copied();
+            let first = of_write.next()?;
+            let (first, last) = (version_of(first)?, version_of(of_write.last().unwrap_or(first))?);
+            Some(Versions { stream: write.stream.clone(), first, last })
+        });
+        accepted(first, position - 1, recorded_at, written.collect())
+    };
+    appends.iter().map(answer).collect()
 }
 
 /// What became of one append.

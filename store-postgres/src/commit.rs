@@ -1,14 +1,18 @@
 //! One transaction and all that can become of it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use factum::{Append, AppendError, Appended, Fault, FaultKind};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::db::Db;
 use crate::error::{fault, is_elsewhere, is_silence, may_pass, silent};
+use crate::known::{Departed, Known};
 use crate::link::{Broken, Link, Lost, again, by_copy};
 use crate::options::KeyRetention;
 use crate::wake::Ringer;
@@ -25,6 +29,8 @@ pub(crate) struct Commits {
     /// A position that is known to be recorded.
     head: Arc<AtomicI64>,
     ringer: Ringer,
+    known: Known,
+    departing: Mutex<()>,
 }
 
 /// How often a group is sent whose connection is lost each time: something in it may be what ends the server's process.
@@ -38,7 +44,7 @@ impl Commits {
         head: Arc<AtomicI64>,
         ringer: Ringer,
     ) -> Self {
-        Self { db, retention, patience, head, ringer }
+        Self { db, retention, patience, head, ringer, known: Known::default(), departing: Mutex::new(()) }
     }
 
     /// Whether an append holds the order lock from one message to the next: whoever drives it must not stop in between.
@@ -57,12 +63,14 @@ impl Commits {
         let broken = match offered {
             Ok(Some(appended)) => {
                 let done = Ok(appended);
+                self.known.forget();
                 self.remember_head(std::slice::from_ref(&done));
                 return (link, done);
             }
             Ok(None) => None,
             Err(broken) => Some(broken),
         };
+        self.known.forget();
         let (link, told) = Box::pin(self.persist(link, &[append], broken)).await;
         self.remember_head(&told);
         (link, told.into_iter().next().unwrap_or_else(|| Err(nothing_said())))
@@ -71,7 +79,16 @@ impl Commits {
     /// Commits a group on a connection, or on a new one, and tells what became of each append. Gives the connection back if it
     /// still is one.
     pub(crate) async fn commit(&self, link: Option<Link>, appends: &[&Append]) -> (Option<Link>, Vec<Done>) {
-        let (mut link, mut told) = self.persist(link, appends, None).await;
+        // What departs first is sent first, if nothing has to be waited for: the one after it is offered to the place behind it.
+        let departing = self.departing.lock().await;
+        let departed = self.known.depart(appends);
+        let mut sending = pin!(self.send(link, appends, &departed));
+        let sent = futures_util::poll!(sending.as_mut());
+        drop(departing);
+        let (mut link, mut told) = match sent {
+            Poll::Ready(answered) => answered,
+            Poll::Pending => sending.await,
+        };
         let failed = told.iter().all(|done| matches!(done, Err(error) if shared(error)));
         if failed && appends.len() > 1 {
             tracing::warn!(appends = appends.len(), "a group failed; trying each alone");
@@ -85,8 +102,36 @@ impl Commits {
                 }
             }
         }
+        departed.land(appends, &told);
         self.remember_head(&told);
         (link, told)
+    }
+
+    /// At the place where they belong, if that is known and so; else once it is their turn.
+    async fn send(
+        &self,
+        mut link: Option<Link>,
+        appends: &[&Append],
+        departed: &Departed<'_>,
+    ) -> (Option<Link>, Vec<Done>) {
+        let offered = match (&mut link, &departed.offer, appends) {
+            // Behind a pooler what a session relies on is not set.
+            (Some(link), Some(offer), _) if !self.db.behind_pooler() => {
+                link.offer_group(&self.db, appends, offer).await
+            }
+            (Some(link), None, [append]) if departed.is_first() => {
+                link.offer(&self.db, append).await.map(|appended| appended.map(|appended| vec![Ok(appended)]))
+            }
+            _ => Ok(None),
+        };
+        match offered {
+            Ok(Some(told)) => (link, told),
+            Ok(None) => {
+                departed.comes_first().await;
+                self.persist(link, appends, None).await
+            }
+            Err(broken) => self.persist(link, appends, Some(broken)).await,
+        }
     }
 
     fn remember_head(&self, told: &[Done]) {

@@ -9,6 +9,7 @@ use sqlx::{Row, SqlStr};
 
 use crate::columns::{Json, array_literal, condition_column, metadata_column, tag_texts, tenant_column};
 use crate::db::Bound;
+use crate::known::Offer;
 
 /// Which appends may share a transaction.
 ///
@@ -192,6 +193,22 @@ impl<'a> Columns<'a> {
     }
 }
 
+/// The statement of a group whose place is known, with its binds.
+///
+/// # Errors
+/// Where the metadata of an event cannot be written.
+pub(crate) fn bind_known(sql: SqlStr, appends: &[&Append], offer: &Offer) -> Result<Bound<'static>, Fault> {
+    let mut events = Events::default();
+    for write in appends.iter().flat_map(|append| &append.writes) {
+        for event in &write.events {
+            events.push(&write.stream, event)?;
+        }
+    }
+    let (positions, ids): (Vec<_>, Vec<_>) = offer.marks.iter().map(|mark| (mark.position, mark.id)).unzip();
+    let bound = sqlx::query(sql).bind(positions).bind(ids).bind(offer.versions.as_slice());
+    Ok(events.bind_streams(bound))
+}
+
 impl<'a> Writes<'a> {
     fn push(&mut self, append: i32, write: &'a factum::StreamWrite) {
         self.append.push(append);
@@ -219,13 +236,19 @@ impl<'a> Events<'a> {
         self.contents.push(event)
     }
 
-    fn bind(self, bound: Bound<'static>) -> Bound<'static> {
-        let tenants = self.tenant.iter().any(|tenant| !tenant.is_empty());
+    fn bind(mut self, bound: Bound<'static>) -> Bound<'static> {
         // Where each append is of one event, its number says all of its place.
         let several = !(self.append.iter().zip(1..).all(|(append, number)| *append == number)
             && self.write.iter().zip(1..).all(|(write, number)| *write == number));
-        let bound = bound.bind(several.then_some(self.append)).bind(several.then_some(self.write));
-        let bound = bound.bind(several.then_some(self.in_append)).bind(several.then_some(self.in_write));
+        let mut given = |numbers: fn(&mut Self) -> &mut Vec<i32>| several.then(|| std::mem::take(numbers(&mut self)));
+        let bound = bound.bind(given(|events| &mut events.append)).bind(given(|events| &mut events.write));
+        let bound = bound.bind(given(|events| &mut events.in_append)).bind(given(|events| &mut events.in_write));
+        self.bind_streams(bound)
+    }
+
+    /// All but the numbers.
+    fn bind_streams(self, bound: Bound<'static>) -> Bound<'static> {
+        let tenants = self.tenant.iter().any(|tenant| !tenant.is_empty());
         let bound = bound.bind(self.stream).bind(tenants.then_some(self.tenant)).bind(self.category);
         self.contents.bind(bound)
     }

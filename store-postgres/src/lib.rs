@@ -24,6 +24,7 @@ mod forget;
 mod group;
 mod kept;
 mod keys;
+mod known;
 mod leases;
 mod link;
 mod migrate;

@@ -8,12 +8,15 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection, Row};
 use uuid::Uuid;
 
-use crate::append::{Answer, accepted, answer_next, answer_one, answers, as_one, at, bind_next, bind_one, version_of};
+use crate::append::{
+    Answer, accepted, answer_next, answer_one, answers, answers_known, as_one, at, bind_next, bind_one, version_of,
+};
 use crate::copy::{self, COPY_EVENTS};
 use crate::db::{Bound, Db};
 use crate::error::{explain, fault, refuses_place, silent};
-use crate::group::{Columns, Judged, tenant_of};
+use crate::group::{Columns, Judged, bind_known, tenant_of};
 use crate::keys;
+use crate::known::Offer;
 use crate::options::KeyRetention;
 use crate::sole::Sole;
 
@@ -116,6 +119,30 @@ impl Link {
                 Ok(None)
             }
         }
+    }
+
+    /// Sends a group to where it belongs if the log is as it is believed to be; `None` where it is not, so that nothing was recorded.
+    pub(crate) async fn offer_group(
+        &mut self,
+        db: &Db,
+        appends: &[&Append],
+        offer: &Offer,
+    ) -> Result<Option<Vec<Result<Appended, AppendError>>>, Broken> {
+        let bound = bind_known(db.sql.append_known.clone(), appends, offer).map_err(Broken::NotSent)?;
+        let row = match db.in_time(1, bound.fetch_one(&mut self.conn), |silence| silence).await {
+            Ok(row) => row,
+            Err(error) if refuses_place(&error).is_some() => {
+                tracing::debug!(%error, "a group was not taken at its place; it is sent again to have that looked up");
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let recorded_at: Option<DateTime<Utc>> = row.try_get(0)?;
+        Ok(recorded_at.map(|recorded_at| {
+            let appended = answers_known(appends, offer, recorded_at);
+            appended.iter().for_each(|appended| self.learn(appended));
+            appended.into_iter().map(Ok).collect()
+        }))
     }
 
     /// Takes note of what was recorded.

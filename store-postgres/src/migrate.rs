@@ -39,10 +39,11 @@ const MIGRATIONS: &[Migration] = migrations! {
     9 "0009_retention",
     10 "0010_take_over",
     11 "0011_strays",
+    12 "0012_append_known",
 };
 
 /// The newest migration that this release knows, and needs.
-pub(crate) const KNOWN: i32 = 11;
+pub(crate) const KNOWN: i32 = 12;
 
 /// What a store says of itself.
 #[derive(Clone, Copy, Debug)]

@@ -128,6 +128,7 @@ fn shared(text: String) -> SqlStr {
 
 statements! {
     append_group,
+    append_known,
     append_next,
     append_next_new,
     append_next_tagged,

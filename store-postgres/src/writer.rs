@@ -54,6 +54,8 @@ struct State {
     waiting: VecDeque<Job>,
     /// How many turns are taken.
     turns: usize,
+    /// Whether the one that is taken is of a lone append, beside which no other goes.
+    alone: bool,
     /// Connections that nobody uses.
     links: Vec<Link>,
     /// Until when no second connection is asked for, since there was none to be had.
@@ -142,7 +144,7 @@ impl Shared {
     fn turn(self: &Arc<Self>, state: &mut State) -> Option<Turn> {
         let enough = match state.turns {
             0 => 1,
-            1 if state.one_until.is_none_or(|until| until <= Instant::now()) => CROWD,
+            1 if !state.alone && state.one_until.is_none_or(|until| until <= Instant::now()) => CROWD,
             _ => return None,
         };
         (state.waiting.len() >= enough).then(|| Turn::new(self, state))
@@ -223,6 +225,7 @@ impl Turn {
         if state.turns > 0 || !state.waiting.is_empty() {
             return Ok(None);
         }
+        state.alone = true;
         Ok(Some(Self::new(shared, &mut state)))
     }
 
@@ -254,10 +257,8 @@ impl Turn {
                 break;
             }
             last = jobs.len();
-            let told = match jobs.as_slice() {
-                [job] => vec![self.commit_alone(&job.append).await],
-                jobs => self.commit(&jobs.iter().map(|job| &job.append).collect::<Vec<_>>()).await,
-            };
+            let appends: Vec<&Append> = jobs.iter().map(|job| &job.append).collect();
+            let told = self.commit(&appends).await;
             for (job, told) in jobs.into_iter().zip(told) {
                 // A caller that has gone away does not undo what it asked for.
                 let _ = job.reply.send(told);
@@ -319,7 +320,7 @@ impl Turn {
         self.ended = true;
         let mut state = self.shared.state();
         state.links.extend(self.link.take());
-        state.lone = None;
+        (state.lone, state.alone) = (None, false);
         state.turns -= 1;
         let next = self.shared.turn(&mut state);
         let idle = state.turns == 0;
@@ -361,7 +362,7 @@ impl Drop for Turn {
         // There is no runtime that would drive those who wait, unless another turn is under way.
         let mut state = self.shared.state();
         state.turns -= 1;
-        state.lone = None;
+        (state.lone, state.alone) = (None, false);
         let waiting = if state.turns == 0 { std::mem::take(&mut state.waiting) } else { VecDeque::new() };
         drop(state);
         for job in waiting {

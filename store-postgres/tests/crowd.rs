@@ -10,7 +10,7 @@ use factum::{
     Append, AppendError, Appended, Condition, EventStore, LogId, PageLimit, Position, ReadLog, RecordedEvent, Version,
 };
 use factum_postgres::PostgresStore;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, Row};
 use tokio::task::JoinSet;
 
 type Told = Result<Appended, AppendError>;
@@ -28,6 +28,29 @@ fn all(store: &Arc<PostgresStore>, appends: Vec<Append>) -> JoinSet<(usize, Told
     for (number, append) in appends.into_iter().enumerate() {
         let store = Arc::clone(store);
         tasks.spawn(async move { (number, store.append(append).await) });
+    }
+    tasks
+}
+
+/// How often each of a crowd appends in a test of what happens in between.
+const OFTEN: usize = 60;
+
+/// A crowd, each of which appends to a stream of its own, again and again.
+fn busy(store: &Arc<PostgresStore>) -> JoinSet<(usize, Told)> {
+    let mut tasks = JoinSet::new();
+    for number in 0..CROWD {
+        let store = Arc::clone(store);
+        tasks.spawn(async move {
+            let mut last = store.append(one(&number.to_string(), Condition::NoStream)).await;
+            for version in 1..OFTEN as u64 {
+                let condition = Condition::Version(Version::new(version).unwrap());
+                last = match last {
+                    Ok(_) => store.append(one(&number.to_string(), condition)).await,
+                    Err(error) => return (number, Err(error)),
+                };
+            }
+            (number, last)
+        });
     }
     tasks
 }
@@ -61,17 +84,18 @@ fn assert_whole(log: &[RecordedEvent]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_transaction_waits_at_the_server_while_the_first_is_under_way_and_no_third() {
+async fn a_second_transaction_waits_at_the_server_while_the_first_is_under_way() {
     let Some(place) = place().await else { return };
     let store = place.store().await;
     let (mut holder, mut observer) = (place.connection().await, place.connection().await);
+    let tasks = busy(&store);
+    until(&mut observer, "SELECT count(*) FROM factum.events", |events| events > 8 * CROWD as i64).await;
     let transaction = hold(&place, &mut holder).await;
-    let tasks = all(&store, (0..3 * CROWD).map(|n| one(&n.to_string(), Condition::NoStream)).collect());
     until(&mut observer, WAITING, |waiting| waiting == 2).await;
     transaction.commit().await.unwrap();
     assert!(answers(tasks).await.values().all(Result::is_ok));
     let log = log(&store).await;
-    assert_eq!(log.len(), 3 * CROWD + 1);
+    assert_eq!(log.len(), OFTEN * CROWD + 1);
     assert_whole(&log);
     // Both connections end with the store.
     in_time(store.close()).await.unwrap();
@@ -115,7 +139,7 @@ async fn conflicts_in_a_crowd_harm_nobody_and_say_where_the_stream_is() {
     let (mut holder, mut observer) = (place.connection().await, place.connection().await);
     let transaction = hold(&place, &mut holder).await;
     let tasks = all(&store, (0..CROWD).map(|n| one(&n.to_string(), expected(n))).collect());
-    until(&mut observer, WAITING, |waiting| waiting == 2).await;
+    until(&mut observer, WAITING, |waiting| waiting == 1).await;
     transaction.commit().await.unwrap();
     for (n, told) in answers(tasks).await {
         let actual = Version::new(n as u64 % 3 + 1).ok();
@@ -138,15 +162,17 @@ async fn conflicts_in_a_crowd_harm_nobody_and_say_where_the_stream_is() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_no_second_connection_is_to_be_had_the_first_one_serves_everybody() {
     let Some(place) = place().await else { return };
-    let store = place.store().await;
+    let (store, reader) = (place.store().await, place.store().await);
+    // It has its connection before there are none any more.
+    reader.head().await.unwrap();
     let (mut holder, mut observer) = (place.connection().await, place.connection().await);
     let transaction = hold(&place, &mut holder).await;
-    place.execute("ALTER DATABASE :database WITH ALLOW_CONNECTIONS false").await;
+    place.execute("UPDATE pg_database SET datallowconn = false WHERE datname = current_database()").await;
     let tasks = all(&store, (0..CROWD).map(|n| one(&n.to_string(), Condition::NoStream)).collect());
     until(&mut observer, WAITING, |waiting| waiting == 1).await;
     transaction.commit().await.unwrap();
     assert!(answers(tasks).await.values().all(Result::is_ok));
-    assert_eq!(store.head().await.unwrap(), factum::Cursor::from(Position::new(CROWD as u64 + 1)));
+    assert_eq!(reader.head().await.unwrap(), factum::Cursor::from(Position::new(CROWD as u64 + 1)));
 }
 
 /// A connection that is lost with what was sent on it: the other one goes on, and everybody is told what became of it.
@@ -154,11 +180,13 @@ async fn where_no_second_connection_is_to_be_had_the_first_one_serves_everybody(
 async fn when_one_of_two_connections_is_lost_everything_is_recorded_once() {
     let Some(place) = place().await else { return };
     let store = place.store().await;
+    let mut observer = place.connection().await;
+    let tasks = busy(&store);
+    until(&mut observer, "SELECT count(*) FROM factum.events", |events| events > 8 * CROWD as i64).await;
     for round in 0..4 {
-        let (mut holder, mut observer) = (place.connection().await, place.connection().await);
+        let mut holder = place.connection().await;
         let transaction = hold(&place, &mut holder).await;
-        let tasks = all(&store, (0..CROWD).map(|n| one(&format!("{round}x{n}"), Condition::NoStream)).collect());
-        until(&mut observer, WAITING, |waiting| waiting == 2).await;
+        until(&mut observer, WAITING, |waiting| waiting > 0).await;
         let waiting = "pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)";
         let which = if round % 2 == 0 { "min" } else { "max" };
         place
@@ -168,12 +196,12 @@ async fn when_one_of_two_connections_is_lost_everything_is_recorded_once() {
             ))
             .await;
         transaction.commit().await.unwrap();
-        for (n, told) in answers(tasks).await {
-            assert!(told.is_ok(), "{n}: {told:?}");
-        }
+    }
+    for (n, told) in answers(tasks).await {
+        assert!(told.is_ok(), "{n}: {told:?}");
     }
     let log = log(&store).await;
-    assert_eq!(log.len(), 4 * (CROWD + 1));
+    assert_eq!(log.len(), OFTEN * CROWD + 4);
     assert_whole(&log);
 }
 
@@ -210,4 +238,130 @@ async fn crowds_of_two_processes_on_the_same_streams_lose_and_double_nothing() {
     let log = log(&stores[0]).await;
     assert_eq!(log.len(), 2 * CROWD * 5);
     assert_whole(&log);
+}
+
+/// How often functions of the store were called by connections that have ended.
+async fn calls(observer: &mut PgConnection) -> BTreeMap<String, i64> {
+    let calls = "SELECT funcname::text, calls FROM pg_stat_user_functions WHERE schemaname = 'factum'";
+    let rows = sqlx::query(calls).fetch_all(observer).await.unwrap();
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+/// Nobody else appends: the ends of streams are known, and nothing is looked up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_crowd_that_is_alone_nothing_is_looked_up_and_everybody_is_told_what_is_so() {
+    let Some(place) = place().await else { return };
+    place.execute("ALTER DATABASE :database SET track_functions = 'pl'").await;
+    let store = place.store().await;
+    let mut tasks = JoinSet::new();
+    for n in 0..CROWD {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            let mut told = Vec::new();
+            let mut version = None;
+            for round in 0..40 {
+                // Of several events, and with tags, too.
+                let mut append = one(&n.to_string(), Condition::from(version));
+                if n % 10 == 0 {
+                    append =
+                        append.and(stream(&format!("{n}x")), Condition::Any, vec![common::event(), common::event()]);
+                }
+                if round % 3 == 0 {
+                    append = common::with_tag(append, "bank:1");
+                }
+                let ids: Vec<_> = append.writes.iter().flat_map(|write| &write.events).map(|event| event.id).collect();
+                let appended = store.append(append).await.unwrap();
+                version = appended.version(&stream(&n.to_string()));
+                told.push((ids, version, appended.cursor.get(LogId::FIRST)));
+            }
+            told
+        });
+    }
+    let told: Vec<_> = in_time(tasks.join_all()).await.into_iter().flatten().collect();
+    let log = log(&store).await;
+    assert_whole(&log);
+    assert_eq!(log.len(), told.iter().map(|(ids, ..)| ids.len()).sum::<usize>());
+    for (ids, version, last) in told {
+        let last = usize::try_from(last.get()).unwrap();
+        let recorded = &log[last - ids.len()..last];
+        assert!(recorded.iter().map(|event| event.id).eq(ids));
+        assert_eq!(Some(recorded[0].version), version);
+    }
+    let tagged = log.iter().filter(|event| !event.tags.is_empty()).count() as i64;
+    let mut observer = place.connection().await;
+    let tags = sqlx::query("SELECT count(*) FROM factum.tags").fetch_one(&mut observer).await.unwrap();
+    assert_eq!(tags.get::<i64, _>(0), tagged);
+    in_time(store.close()).await.unwrap();
+    let calls = in_time(async {
+        loop {
+            let calls = calls(&mut observer).await;
+            if calls.values().sum::<i64>() > 40 {
+                break calls;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    let calls = calls.await;
+    let of = |name: &str| calls.get(name).copied().unwrap_or(0);
+    assert!(of("append_known") > of("append_group"), "{calls:?}");
+}
+
+fn chosen(random: &mut fastrand::Rng, version: Option<Version>) -> Condition {
+    match random.u8(..8) {
+        0 => Condition::Any,
+        1 => Condition::Exists,
+        2 => Condition::from(Version::new(random.u64(..9)).ok()),
+        _ => Condition::from(version),
+    }
+}
+
+/// Crowds that others come between now and then, in another process and alone in this one: with right conditions and wrong ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crowds_that_others_come_between_are_told_what_is_so() {
+    let Some(place) = place().await else { return };
+    let (store, other) = (place.store().await, place.store().await);
+    let mut expected = BTreeMap::new();
+    for round in 0..12_u64 {
+        let mut tasks = JoinSet::new();
+        for n in 0..120_u64 {
+            // Sometimes another process appends to the same streams.
+            let foreign = round % 3 == 2 && n % 30 == 0;
+            let store = Arc::clone(if foreign { &other } else { &store });
+            tasks.spawn(async move {
+                let mut random = fastrand::Rng::with_seed(round * 1_000 + n);
+                let (mut told, mut version) = (Vec::new(), None);
+                for _ in 0..8 {
+                    let id = if random.u8(..20) == 0 { random.u64(..120) } else { n }.to_string();
+                    let condition = chosen(&mut random, version);
+                    let append = one(&id, condition);
+                    let event = append.writes[0].events[0].id;
+                    match store.append(append).await {
+                        Ok(appended) => {
+                            version = appended.version(&stream(&id));
+                            let before = version.and_then(|version| Version::new(version.get() - 1).ok());
+                            assert!(condition.holds(before), "{condition:?} held of {before:?}");
+                            told.push((event, (version, appended.cursor.get(LogId::FIRST))));
+                        }
+                        Err(AppendError::Conflict { actual, .. }) => {
+                            assert!(!condition.holds(actual), "{condition:?} did not hold of {actual:?}");
+                            version = actual;
+                        }
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                told
+            });
+        }
+        expected.extend(in_time(tasks.join_all()).await.into_iter().flatten());
+        if round % 4 == 1 {
+            let lone = one("lone", Condition::Any);
+            let event = lone.writes[0].events[0].id;
+            let appended = store.append(lone).await.unwrap();
+            expected.insert(event, (appended.version(&stream("lone")), appended.cursor.get(LogId::FIRST)));
+        }
+    }
+    let log = log(&store).await;
+    assert_whole(&log);
+    let recorded = log.iter().map(|event| (event.id, (Some(event.version), event.position)));
+    assert_eq!(recorded.collect::<BTreeMap<_, _>>(), expected);
 }

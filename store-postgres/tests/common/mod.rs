@@ -102,6 +102,13 @@ pub(crate) fn tagged(id: &str, tag: &str, condition: Condition) -> Append {
     Append::to(stream(id), condition, vec![event])
 }
 
+/// With a tag on each of its events.
+pub(crate) fn with_tag(mut append: Append, tag: &str) -> Append {
+    let events = append.writes.iter_mut().flat_map(|write| &mut write.events);
+    events.for_each(|event| event.tags = vec![Tag::new(tag).unwrap()]);
+    append
+}
+
 pub(crate) fn query_of_tag(tag: &str) -> Query {
     Query::all().or(QueryItem::new().tag(Tag::new(tag).unwrap()))
 }
