@@ -92,9 +92,9 @@ fn write(inside: &mut Inside<'_>, append: &Append, heads: &[Option<Version>]) ->
     if count == 0 {
         return Ok(append.outcome_without_events());
     }
-    let first = inside.tail.position + 1;
-    let recorded_at = inside.now.max(inside.tail.recorded_at);
-    let mut position = inside.tail.position;
+    let first = inside.known.tail.position + 1;
+    let recorded_at = inside.now.max(inside.known.tail.recorded_at);
+    let mut position = inside.known.tail.position;
     let mut versions = Vec::with_capacity(append.writes.len());
     for (write, head) in append.writes.iter().zip(heads) {
         let mut version = *head;
@@ -108,7 +108,7 @@ fn write(inside: &mut Inside<'_>, append: &Append, heads: &[Option<Version>]) ->
             versions.push(Versions { stream: write.stream.clone(), first: Version::after(*head), last });
         }
     }
-    inside.tail = Tail { position, recorded_at };
+    inside.known.tail = Tail { position, recorded_at };
     inside.events += count as u64;
     let recorded_at = DateTime::from_timestamp_micros(recorded_at).unwrap_or_default();
     Ok(Outcome::Accepted { log: LogId::FIRST, first: at(first), last: at(position), recorded_at, versions })
@@ -172,7 +172,7 @@ fn remember(
     };
     let tenant = tenant_column(key.tenant());
     // By the store's time, which does not run backwards, so that numbers rise with it.
-    let now = inside.now.max(inside.tail.recorded_at);
+    let now = inside.now.max(inside.known.tail.recorded_at);
     let row = params![tenant, key.as_str(), &fingerprint[..], now, first, last, refusal];
     inside.hot.insert_key.execute(row)?;
     if retention.is_some() {

@@ -15,7 +15,7 @@ pub(crate) fn check(inside: &Inside<'_>, append: &Append) -> Result<(), Failed<A
         return Ok(());
     };
     let after = condition.after.get(LogId::FIRST).as_i64();
-    if after >= inside.tail.position {
+    if after >= inside.known.tail.position {
         return Ok(());
     }
     let found = match TagWalk::new(&condition.query, Direction::Forward, after + 1) {

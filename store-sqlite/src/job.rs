@@ -1,4 +1,4 @@
-//! What the writer's thread is asked to do, and who is told how it went.
+//! What is to be written, and who is told how it went.
 
 use std::sync::Arc;
 
@@ -167,10 +167,10 @@ where
     }
 }
 
-/// A job that is dropped unanswered was in the queue, or in the transaction, of a thread that ended.
+/// A job that is dropped unanswered was in the queue, or in the transaction, of a thread that ended; or it panicked.
 impl<T, E: WriteFailure, F> Drop for Task<T, E, F> {
     fn drop(&mut self) {
-        let closed = Fault::closed("the store was closed, or its writing thread has ended");
+        let closed = Fault::closed("the store was closed, or what wrote to it has panicked");
         let answer = if self.started { E::unknown(closed) } else { E::not_done(closed) };
         self.reply(Err(answer));
     }

@@ -1,8 +1,8 @@
 //! The embedded, durable event store of Factum: one SQLite file holds events, snapshots and read models.
 //!
 //! [`SqliteStore`] implements [`EventStore`](factum::EventStore), [`SnapshotStore`](factum::SnapshotStore) and
-//! [`ReadModelStore`](factum::ReadModelStore). One thread writes, and takes all that waits into one transaction; a few
-//! threads read beside it. Several processes may open one file.
+//! [`ReadModelStore`](factum::ReadModelStore). One thread writes, and takes all that waits into one transaction, unless a
+//! caller who is alone commits by itself ([`SqliteOptions::commit_in_place`]); a few threads read beside it. Several processes may open one file.
 //!
 //! ```
 //! use factum::{Append, Condition, EventStore, EventType, NewEvent, StreamId};
@@ -33,12 +33,15 @@ mod error;
 mod fading;
 mod find;
 mod gate;
+mod in_place;
 mod inside;
 mod job;
 mod kept;
 mod keys;
 mod leases;
 mod options;
+mod pace;
+mod pen;
 mod projected;
 mod projection;
 mod projection_switch;

@@ -48,6 +48,7 @@ pub struct SqliteOptions {
     pub(crate) readers: usize,
     pub(crate) read_only: bool,
     pub(crate) max_pages: Option<u32>,
+    pub(crate) commit_in_place: bool,
 }
 
 impl Default for SqliteOptions {
@@ -61,6 +62,7 @@ impl Default for SqliteOptions {
             readers: 2,
             read_only: false,
             max_pages: None,
+            commit_in_place: true,
         }
     }
 }
@@ -124,6 +126,20 @@ impl SqliteOptions {
     #[must_use]
     pub fn max_pages(mut self, pages: u32) -> Self {
         self.max_pages = Some(pages);
+        self
+    }
+
+    /// Whether an append may be committed on the thread that polls it (yes by default), which saves a caller who is alone
+    /// the way to the store's own thread and back.
+    ///
+    /// That holds a thread of the runtime for as long as a commit takes, which has been less than a millisecond of
+    /// late. It is done only in a runtime of tokio with two threads or more, for appends of up to 64 KiB, when nobody else
+    /// writes, and never while another process has the file locked; all else is written by the store's own thread. Once
+    /// such a commit took more than 5 ms, the next 200 are left to that thread. Switch it off where no thread of the
+    /// runtime may ever wait for the disk.
+    #[must_use]
+    pub fn commit_in_place(mut self, allowed: bool) -> Self {
+        self.commit_in_place = allowed;
         self
     }
 

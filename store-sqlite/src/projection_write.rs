@@ -86,7 +86,7 @@ pub(crate) fn find_or_make_tables<P: SqlProjection>(
         return with_tables(inside.conn, found);
     }
     let not_made = |why| Failed::Answer(ReadModelError::NotMade { projection: new.projection.clone(), why });
-    let gate = inside.gate.clone();
+    let gate = inside.known.gate.clone();
     let conn = inside.conn;
     let made = within(conn, || {
         let info = find_or_make(inside, new, state).map_err(|failed| match failed {
@@ -200,7 +200,7 @@ pub(crate) fn apply<P: SqlProjection>(
         return Err(stale(shard, step.from, step.epoch, found));
     }
     let tables = Arc::new(Tables::new(names(conn, generation.id)?, shard.generation, generation.state));
-    let into = Into { conn, gate: &inside.gate, projection, step, tables, generation: generation.id };
+    let into = Into { conn, gate: &inside.known.gate, projection, step, tables, generation: generation.id };
     let taken = into.all()?;
     let to = match taken.failed {
         None => Some(step.to),

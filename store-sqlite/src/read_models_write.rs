@@ -278,7 +278,7 @@ pub(crate) fn set_dropping(inside: &mut Inside<'_>, id: i64) -> rusqlite::Result
         .prepare_cached(include_str!("sql/set_generation_state.sql"))?
         .execute(params![id, "dropping", until])?;
     inside.conn.prepare_cached(include_str!("sql/forget_checkpoints.sql"))?.execute(params![id])?;
-    inside.to_sweep = true;
+    inside.known.to_sweep = true;
     Ok(())
 }
 

@@ -153,7 +153,7 @@ pub(crate) fn connect(file: &Path, mode: Mode, cache_kib: u32, busy: Duration) -
     // A small cache of fixed size and no mapping of the file: memory does not grow with the data.
     conn.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
     conn.pragma_update(None, "mmap_size", 0)?;
-    conn.set_prepared_statement_cache_capacity(128);
+    conn.set_prepared_statement_cache_capacity(256);
     // Without it SQLite prepares a statement anew whenever other values are bound: half the time of a small read.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(conn)

@@ -66,7 +66,7 @@ impl SqliteStore {
         let writer = if opened.mode == Mode::Write {
             let conn = schema::connect(&file, Mode::Write, 2_048, options.busy_timeout).map_err(failed)?;
             schema::prepare_writer(&conn, &options).map_err(failed)?;
-            Writer::start(conn, Arc::clone(&file), Arc::clone(&bell), options.queue).map_err(failed)?
+            Writer::start(conn, Arc::clone(&file), Arc::clone(&bell), &options).map_err(failed)?
         } else {
             Writer::read_only(Arc::clone(&file))
         };
@@ -102,7 +102,7 @@ impl EventStore for SqliteStore {
         append.check(&self.limits)?;
         let size = append::size(&append);
         let (retention, measured) = (self.retention, MeasuredAppend::begin(&append));
-        let answer = self.writer.submit(size, move |inside| append::append(inside, &append, retention));
+        let answer = self.writer.append(size, move |inside| append::append(inside, &append, retention));
         measured.end(answer.await)
     }
 

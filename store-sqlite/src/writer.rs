@@ -1,21 +1,20 @@
-//! The thread that writes: everything that waits goes into one transaction, and each is answered after its commit.
-//!
-//! Conditions are computed, not caught, so that a job that is refused writes nothing and harms no neighbour
-//! (`neighbours-unharmed`). SQLite may roll a transaction back by itself (a full disk), savepoints with it, so
-//! none are used: a group that fails is tried again one by one.
+//! The way to the file for all that write: the thread that takes everything that waits into one transaction, and answers
+//! each after its commit; or, for a caller who is alone, its own thread (`in_place.rs`).
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use factum::{Bell, Fault, FaultKind};
-use rusqlite::{Connection, ErrorCode};
-use tokio::sync::{mpsc, watch};
+use factum::{AppendError, Bell, Fault, FaultKind};
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::error::trouble;
 use crate::inside::Inside;
-use crate::job::{Failed, Job, Task, Trouble, WriteFailure};
-use crate::read_models_write::sweep;
+use crate::job::{Failed, Job, Task, WriteFailure};
+use crate::options::SqliteOptions;
+use crate::pace::{Pace, Place};
+use crate::pen::Pen;
 
 /// How many jobs one transaction takes at most.
 const GROUP_JOBS: usize = 1_024;
@@ -25,52 +24,91 @@ const GROUP_BYTES: usize = 4 << 20;
 const GATHER: Duration = Duration::from_micros(100);
 
 type Queue = mpsc::Sender<Box<dyn Job>>;
+type Answer<T, E> = oneshot::Receiver<Result<T, E>>;
 
-/// The way to the writing thread.
+/// The way to the writing thread, and past it.
 #[derive(Debug)]
 pub(crate) struct Writer {
     queue: Mutex<Option<Queue>>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) in_place: bool,
     ended: watch::Receiver<()>,
     read_only: bool,
     file: Arc<Path>,
 }
 
+/// What the thread and the callers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Gone once the thread has ended.
+    pen: Mutex<Option<Pen>>,
+    /// How many jobs were sent to the thread and are not done yet.
+    pub(crate) under_way: AtomicUsize,
+}
+
+impl Shared {
+    fn new(pen: Option<Pen>) -> Arc<Self> {
+        Arc::new(Self { pen: Mutex::new(pen), under_way: AtomicUsize::new(0) })
+    }
+
+    /// Waits for whoever has the pen: only for the thread, which may wait.
+    pub(crate) fn pen(&self) -> MutexGuard<'_, Option<Pen>> {
+        self.pen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pen, if nobody has it.
+    pub(crate) fn free_pen(&self) -> Option<MutexGuard<'_, Option<Pen>>> {
+        // A thread that ended with the pen in its hand left who knows what; it takes the pen away.
+        self.pen.try_lock().ok()
+    }
+}
+
+/// Dropped as the thread ends, however it ends.
+struct End {
+    shared: Arc<Shared>,
+    /// Dropped after the connection: whoever closes waits for it.
+    _ended: watch::Sender<()>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.shared.pen().take();
+    }
+}
+
 impl Writer {
-    /// Starts the thread on a connection that is ready to write.
-    pub(crate) fn start(conn: Connection, file: Arc<Path>, bell: Arc<Bell>, queue: usize) -> rusqlite::Result<Self> {
-        let (sender, receiver) = mpsc::channel(queue);
+    /// Starts the thread, with a connection that is ready to write.
+    pub(crate) fn start(
+        conn: Connection,
+        file: Arc<Path>,
+        bell: Arc<Bell>,
+        options: &SqliteOptions,
+    ) -> rusqlite::Result<Self> {
+        let shared = Shared::new(Some(Pen::new(conn, Arc::clone(&file), bell, options.busy_timeout)?));
+        let (sender, receiver) = mpsc::channel(options.queue);
         let (end, ended) = watch::channel(());
-        let (ready, opened) = std::sync::mpsc::channel();
-        let thread_file = Arc::clone(&file);
+        let end = End { shared: Arc::clone(&shared), _ended: end };
         let thread = std::thread::Builder::new().name("factum-sqlite-writer".to_owned()).spawn(move || {
-            // Dropped as the thread ends, however it ends, after the connection: whoever closes waits for it.
-            let _end = end;
-            let conn = conn;
-            match Inside::new(&conn) {
-                Ok(inside) => {
-                    let _ = ready.send(Ok(()));
-                    Group { inside, file: thread_file, bell, last_size: 1, last_commit: Duration::ZERO }.run(receiver);
-                }
-                Err(error) => {
-                    let _ = ready.send(Err(error));
-                }
-            }
+            let end = end;
+            run(&end.shared, receiver);
         });
-        let no_thread = |what: String| {
+        thread.map_err(|error| {
+            let what = format!("no thread could be started: {error}");
             rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOMEM), Some(what))
-        };
-        thread.map_err(|error| no_thread(format!("no thread could be started: {error}")))?;
-        opened.recv().unwrap_or_else(|_| Err(no_thread("the writing thread ended at once".to_owned())))?;
-        Ok(Self { queue: Mutex::new(Some(sender)), ended, read_only: false, file })
+        })?;
+        let in_place = options.commit_in_place;
+        Ok(Self { queue: Mutex::new(Some(sender)), shared, in_place, ended, read_only: false, file })
     }
 
     /// A writer that refuses: the file is only read.
     pub(crate) fn read_only(file: Arc<Path>) -> Self {
-        Self { queue: Mutex::new(None), ended: watch::channel(()).1, read_only: true, file }
+        let (shared, ended) = (Shared::new(None), watch::channel(()).1);
+        Self { queue: Mutex::new(None), shared, in_place: false, ended, read_only: true, file }
     }
 
-    fn queue(&self) -> Option<Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn queue<E: WriteFailure>(&self) -> Result<Queue, E> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        queue.ok_or_else(|| E::not_done(if self.read_only { read_only(&self.file) } else { closed(&self.file) }))
     }
 
     /// Has something done within a transaction, and gives its answer once that is committed. Waits while the queue is
@@ -81,14 +119,38 @@ impl Writer {
         E: WriteFailure + 'static,
         F: FnMut(&mut Inside<'_>) -> Result<T, Failed<E>> + Send + 'static,
     {
-        let Some(queue) = self.queue() else {
-            let refusal = if self.read_only { read_only(&self.file) } else { closed(&self.file) };
-            return Err(E::not_done(refusal));
-        };
+        let queue = self.queue::<E>()?;
         let (task, answer) = Task::new(size, work);
-        // A task that could not be sent is dropped, and says so to its caller.
-        let _ = queue.send(Box::new(task)).await;
+        self.send(&queue, Box::new(task)).await;
         drop(queue);
+        self.told(answer).await
+    }
+
+    /// As `submit`; or at once, on this thread, where that is sure to be short.
+    pub(crate) async fn append<T, F>(&self, size: usize, work: F) -> Result<T, AppendError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Inside<'_>) -> Result<T, Failed<AppendError>> + Send + 'static,
+    {
+        // Held until the commit is done, here too: whoever closes waits for it.
+        let queue = self.queue::<AppendError>()?;
+        let (task, answer) = Task::new(size, work);
+        if let Err(left) = self.try_in_place(Box::new(task)) {
+            self.send(&queue, left).await;
+        }
+        drop(queue);
+        self.told(answer).await
+    }
+
+    async fn send(&self, queue: &Queue, job: Box<dyn Job>) {
+        // A job that cannot be sent is dropped, and says so to its caller.
+        if let Ok(permit) = queue.reserve().await {
+            self.shared.under_way.fetch_add(1, Ordering::SeqCst);
+            permit.send(job);
+        }
+    }
+
+    async fn told<T, E: WriteFailure>(&self, answer: Answer<T, E>) -> Result<T, E> {
         answer.await.unwrap_or_else(|_| Err(E::unknown(closed(&self.file))))
     }
 
@@ -115,148 +177,65 @@ fn read_only(file: &Path) -> Fault {
     Fault::new(FaultKind::ReadOnly, what)
 }
 
-struct Group<'c> {
-    inside: Inside<'c>,
-    file: Arc<Path>,
-    bell: Arc<Bell>,
-    last_size: usize,
-    last_commit: Duration,
-}
+type Jobs = mpsc::Receiver<Box<dyn Job>>;
 
-impl Group<'_> {
-    fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
-        while let Some(first) = self.next(&mut queue) {
-            let jobs = self.gather(first, &mut queue);
-            self.last_size = jobs.len();
-            self.commit(jobs);
+/// What the thread does: it has the pen for as long as there is work, and waits for more without it. Ends once the store
+/// is closed and all is done.
+fn run(shared: &Shared, mut queue: Jobs) {
+    let mut came = None;
+    loop {
+        let mut held = shared.pen();
+        let Some(pen) = held.as_mut() else { return };
+        if let Err(error) = pen.set_for(Place::Thread) {
+            tracing::warn!(%error, "a connection could not be set to wait for locks");
         }
-    }
-
-    /// The next job; `None` once the store is closed and all is done. While there is none, rows of dropped
-    /// generations are deleted, a few at a time.
-    fn next(&mut self, queue: &mut mpsc::Receiver<Box<dyn Job>>) -> Option<Box<dyn Job>> {
-        while self.inside.to_sweep {
-            match queue.try_recv() {
-                Ok(job) => return Some(job),
-                Err(mpsc::error::TryRecvError::Disconnected) => return None,
-                Err(mpsc::error::TryRecvError::Empty) => self.sweep(),
-            }
+        write_all(pen, came, &mut queue, &shared.under_way);
+        drop(held);
+        came = queue.blocking_recv();
+        if came.is_none() {
+            return;
         }
-        queue.blocking_recv()
-    }
-
-    fn sweep(&mut self) {
-        let swept = sweep(self.inside.conn);
-        if let Err(error) = &swept {
-            tracing::warn!(%error, file = %self.file.display(), "rows of a dropped generation could not be deleted");
-            self.inside.abandon();
-        }
-        self.inside.to_sweep = swept.unwrap_or(false);
-    }
-
-    /// All that waits, within bounds. Callers who were just answered need a moment to come back: a group that was
-    /// large waits for them, for less time than it saves.
-    fn gather(&self, first: Box<dyn Job>, queue: &mut mpsc::Receiver<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
-        let mut bytes = first.size();
-        let mut jobs = Vec::with_capacity(self.last_size);
-        jobs.push(first);
-        let patience = GATHER.min(self.last_commit / 2);
-        let began = Instant::now();
-        while jobs.len() < GROUP_JOBS && bytes < GROUP_BYTES {
-            match queue.try_recv() {
-                Ok(job) => {
-                    bytes += job.size();
-                    jobs.push(job);
-                }
-                Err(_) if jobs.len() < self.last_size && began.elapsed() < patience => std::thread::yield_now(),
-                Err(_) => break,
-            }
-        }
-        jobs
-    }
-
-    fn commit(&mut self, mut jobs: Vec<Box<dyn Job>>) {
-        let began = Instant::now();
-        let size = jobs.len();
-        let _span = tracing::debug_span!("commit", store = %self.file.display(), jobs = size).entered();
-        match self.attempt(&mut jobs) {
-            Ok(()) => self.answer(jobs),
-            // Whoever cannot even begin holds up nobody a second time.
-            Err((trouble, Stage::Begin)) => jobs.into_iter().for_each(|job| job.failed(&trouble)),
-            // What may have been committed is not done a second time: it would be refused by its own events, or doubled.
-            Err((trouble, Stage::Unknown)) => jobs.into_iter().for_each(|job| job.failed(&trouble)),
-            Err((trouble, _)) if size == 1 => jobs.into_iter().for_each(|job| job.failed(&trouble)),
-            Err((trouble, _)) => {
-                tracing::warn!(file = %self.file.display(), jobs = size, what = %trouble.what, "a group failed; trying each alone");
-                jobs.into_iter().for_each(|job| self.alone(job));
-            }
-        }
-        self.last_commit = began.elapsed();
-        metrics::histogram!("factum_store_commit_seconds").record(self.last_commit.as_secs_f64());
-        metrics::histogram!("factum_store_group_size").record(u32::try_from(size).unwrap_or(u32::MAX));
-    }
-
-    fn alone(&mut self, job: Box<dyn Job>) {
-        let mut jobs = vec![job];
-        match self.attempt(&mut jobs) {
-            Ok(()) => self.answer(jobs),
-            Err((trouble, _)) => jobs.into_iter().for_each(|job| job.failed(&trouble)),
-        }
-    }
-
-    fn answer(&self, jobs: Vec<Box<dyn Job>>) {
-        if self.inside.events > 0 {
-            self.bell.ring();
-        }
-        jobs.into_iter().for_each(|job| job.committed());
-    }
-
-    /// Runs these jobs in one transaction; after an error none of them is done, unless it says `unknown`.
-    fn attempt(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), (Trouble, Stage)> {
-        if !self.inside.conn.is_autocommit() {
-            self.inside.abandon();
-        }
-        if let Err(error) = self.inside.begin() {
-            return Err((self.trouble(error, false), Stage::Begin));
-        }
-        for job in jobs {
-            if let Err(error) = job.run(&mut self.inside) {
-                return Err((self.trouble(error, false), Stage::Work));
-            }
-        }
-        let Err(error) = self.inside.hot.commit.raw_execute() else {
-            return Ok(());
-        };
-        let file_failed = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
-        let trouble = self.trouble(error, file_failed);
-        match self.inside.happened() {
-            Ok(true) => Ok(()),
-            // What a failed write left in the log may yet be found there after a crash.
-            Ok(false) => Err((trouble, Stage::Commit)),
-            Err(_) => Err((Trouble { unknown: true, ..trouble }, Stage::Unknown)),
-        }
-    }
-
-    fn trouble(&mut self, error: rusqlite::Error, unknown: bool) -> Trouble {
-        self.inside.abandon();
-        trouble(&self.file, error, unknown)
     }
 }
 
-/// How far a transaction came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Begin,
-    Work,
-    Commit,
-    /// The commit failed, and whether it happened could not be read.
-    Unknown,
+/// Commits all that waits. While there is none, rows of dropped generations are deleted, a few at a time.
+fn write_all(pen: &mut Pen, mut came: Option<Box<dyn Job>>, queue: &mut Jobs, under_way: &AtomicUsize) {
+    loop {
+        match came.take().map_or_else(|| queue.try_recv(), Ok) {
+            Ok(first) => {
+                let jobs = gather(&pen.pace, first, queue);
+                pen.commit(jobs, under_way);
+            }
+            Err(mpsc::error::TryRecvError::Empty) if pen.known.to_sweep => pen.sweep(),
+            Err(_) => return,
+        }
+    }
+}
+
+/// All that waits, within bounds. Callers who were just answered need a moment to come back: a group that was
+/// large waits for them, for less time than it saves.
+fn gather(pace: &Pace, first: Box<dyn Job>, queue: &mut Jobs) -> Vec<Box<dyn Job>> {
+    let mut bytes = first.size();
+    let mut jobs = Vec::with_capacity(pace.last_size);
+    jobs.push(first);
+    let patience = GATHER.min(pace.last_commit / 2);
+    let began = Instant::now();
+    while jobs.len() < GROUP_JOBS && bytes < GROUP_BYTES {
+        match queue.try_recv() {
+            Ok(job) => {
+                bytes += job.size();
+                jobs.push(job);
+            }
+            Err(_) if jobs.len() < pace.last_size && began.elapsed() < patience => std::thread::yield_now(),
+            Err(_) => break,
+        }
+    }
+    jobs
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use factum::AppendError;
 
     async fn in_time<T>(what: impl Future<Output = T>) -> T {
         tokio::time::timeout(Duration::from_secs(30), what).await.expect("a caller waits for a thread that has ended")
