@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use factum::{Append, AppendError, Appended, Fault, FaultKind};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use crate::db::Db;
@@ -30,7 +30,8 @@ pub(crate) struct Commits {
     head: Arc<AtomicI64>,
     ringer: Ringer,
     known: Known,
-    departing: Mutex<()>,
+    /// Held from the taking of a group until it is sent, if it has to wait for nothing.
+    pub(crate) departing: Mutex<()>,
 }
 
 /// How often a group is sent whose connection is lost each time: something in it may be what ends the server's process.
@@ -71,16 +72,21 @@ impl Commits {
             Err(broken) => Some(broken),
         };
         self.known.forget();
-        let (link, told) = Box::pin(self.persist(link, &[append], broken)).await;
+        let (link, told) = Box::pin(self.persist(link, &[append], broken, None)).await;
         self.remember_head(&told);
         (link, told.into_iter().next().unwrap_or_else(|| Err(nothing_said())))
     }
 
     /// Commits a group on a connection, or on a new one, and tells what became of each append. Gives the connection back if it
     /// still is one.
-    pub(crate) async fn commit(&self, link: Option<Link>, appends: &[&Append]) -> (Option<Link>, Vec<Done>) {
-        // What departs first is sent first, if nothing has to be waited for: the one after it is offered to the place behind it.
-        let departing = self.departing.lock().await;
+    ///
+    /// What departs first is sent first, if nothing has to be waited for: the one after it is offered to the place behind it.
+    pub(crate) async fn commit(
+        &self,
+        link: Option<Link>,
+        appends: &[&Append],
+        departing: MutexGuard<'_, ()>,
+    ) -> (Option<Link>, Vec<Done>) {
         let departed = self.known.depart(appends);
         let mut sending = pin!(self.send(link, appends, &departed));
         let sent = futures_util::poll!(sending.as_mut());
@@ -92,8 +98,9 @@ impl Commits {
         let failed = told.iter().all(|done| matches!(done, Err(error) if shared(error)));
         if failed && appends.len() > 1 {
             tracing::warn!(appends = appends.len(), "a group failed; trying each alone");
+            departed.comes_first().await;
             for (append, done) in appends.iter().zip(&mut told) {
-                let (next, alone) = self.persist(link, std::slice::from_ref(append), None).await;
+                let (next, alone) = self.persist(link, std::slice::from_ref(append), None, None).await;
                 link = next;
                 *done = alone.into_iter().next().unwrap_or_else(|| Err(nothing_said()));
                 if link.is_none() && matches!(done, Err(error) if !shared(error)) {
@@ -117,7 +124,7 @@ impl Commits {
         let offered = match (&mut link, &departed.offer, appends) {
             // Behind a pooler what a session relies on is not set.
             (Some(link), Some(offer), _) if !self.db.behind_pooler() => {
-                link.offer_group(&self.db, appends, offer).await
+                link.offer_group(&self.db, appends, offer, &self.known).await
             }
             (Some(link), None, [append]) if departed.is_first() => {
                 link.offer(&self.db, append).await.map(|appended| appended.map(|appended| vec![Ok(appended)]))
@@ -126,11 +133,8 @@ impl Commits {
         };
         match offered {
             Ok(Some(told)) => (link, told),
-            Ok(None) => {
-                departed.comes_first().await;
-                self.persist(link, appends, None).await
-            }
-            Err(broken) => self.persist(link, appends, Some(broken)).await,
+            Ok(None) => self.persist(link, appends, None, Some(departed)).await,
+            Err(broken) => self.persist(link, appends, Some(broken), Some(departed)).await,
         }
     }
 
@@ -143,12 +147,13 @@ impl Commits {
     }
 
     /// What was lost on the way and turns out not to have been recorded is sent again. `broken` is what became of them if they
-    /// were sent before.
+    /// were sent before. What `departed` is sent once it is its turn.
     async fn persist(
         &self,
         link: Option<Link>,
         appends: &[&Append],
         mut broken: Option<Broken>,
+        departed: Option<&Departed<'_>>,
     ) -> (Option<Link>, Vec<Done>) {
         let mut told = Told::new(appends);
         let opened = match link {
@@ -162,7 +167,12 @@ impl Commits {
         for attempt in 1..=ATTEMPTS {
             let answers = match broken.take() {
                 Some(broken) => Err(broken),
-                None => link.append(&self.db, &told.missing(), self.retention).await,
+                None => {
+                    if let Some(departed) = departed {
+                        departed.comes_first().await;
+                    }
+                    link.append(&self.db, &told.missing(), self.retention).await
+                }
             };
             let error = match answers {
                 Ok(answers) => {
@@ -236,6 +246,11 @@ impl Commits {
             link.settle(&self.db).await?;
         }
         Ok((link, found))
+    }
+
+    /// Whether a group may be sent while another is under way.
+    pub(crate) fn overlap(&self) -> bool {
+        !self.db.behind_pooler()
     }
 
     /// One more connection, if it is to be had now.

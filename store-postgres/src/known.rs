@@ -46,6 +46,8 @@ struct State {
     /// What was sent, in that order, and of which nothing was learned yet: answers may come in another order.
     flights: VecDeque<Flight>,
     departed: u64,
+    /// Whether the server would not have it.
+    never: bool,
 }
 
 /// An event at its place.
@@ -60,6 +62,7 @@ struct Flight {
     number: u64,
     /// Its first and its last event, and how many it has; `None` where it has none.
     span: Option<(Uuid, Uuid, i64)>,
+    streams: HashSet<StreamId>,
     /// Whether it is sent: else it waits for what departed before it.
     goes: bool,
     /// What became of it, once it is answered.
@@ -102,14 +105,21 @@ impl Known {
     pub(crate) fn depart(&self, appends: &[&Append]) -> Departed<'_> {
         let mut state = self.state();
         let offer = state.offer(appends);
-        for write in appends.iter().flat_map(|append| &append.writes) {
-            state.ends.remove(&write.stream);
+        let writes = appends.iter().flat_map(|append| &append.writes);
+        let streams: HashSet<_> = writes.map(|write| write.stream.clone()).collect();
+        for stream in &streams {
+            state.ends.remove(stream);
         }
         state.departed += 1;
         let number = state.departed;
         let goes = offer.is_some() || state.flights.iter().all(|flight| flight.landed.is_some());
-        state.flights.push_back(Flight { number, span: span(appends), goes, landed: None });
+        state.flights.push_back(Flight { number, span: span(appends), streams, goes, landed: None });
         Departed { known: self, number, offer }
+    }
+
+    /// The server never takes what it is offered, for want of a right or for a rule of its owner's.
+    pub(crate) fn offer_none(&self) {
+        self.state().never = true;
     }
 
     /// Somebody else appended, or nobody knows what became of a group.
@@ -175,7 +185,7 @@ impl State {
     }
 
     fn offer(&self, appends: &[&Append]) -> Option<Offer> {
-        let head = self.head.filter(|_| appends.len() >= LEAST && self.row >= ROW)?;
+        let head = self.head.filter(|_| appends.len() >= LEAST && self.row >= ROW && !self.never)?;
         let (mut marks, mut last) = (vec![head], head.position);
         for flight in &self.flights {
             let (first_id, last_id, events) = flight.span.filter(|_| flight.goes)?;
@@ -192,7 +202,8 @@ impl State {
             for write in &append.writes {
                 let (end, learned) = self.ends.get(&write.stream)?;
                 let holds = write.condition.holds(Some(*end)) && learned.elapsed() < RECENT;
-                if !holds || !streams.insert(&write.stream) {
+                // Where nothing is written, no index says that somebody else came in between.
+                if !holds || write.events.is_empty() || !streams.insert(&write.stream) {
                     return None;
                 }
                 let after = column(end.get());
@@ -223,7 +234,10 @@ impl State {
         if before.is_none_or(|before| before < last.position) {
             let learned = Instant::now();
             self.head = Some(last);
-            self.ends.extend(ends.into_iter().map(|(stream, end)| (stream, (end, learned))));
+            // What is under way writes some of them anew.
+            let under_way = |stream: &StreamId| self.flights.iter().any(|flight| flight.streams.contains(stream));
+            let ends = ends.into_iter().filter(|(stream, _)| !under_way(stream));
+            self.ends.extend(ends.map(|(stream, end)| (stream, (end, learned))));
         }
     }
 }
@@ -261,140 +275,4 @@ fn span(appends: &[&Append]) -> Option<(Uuid, Uuid, i64)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use chrono::DateTime;
-    use factum::{
-        Appended, Condition, Cursor, EventType, Fault, Fingerprint, Key, Keyed, LogId, NewEvent, Position, Query,
-        QueryCondition, Versions,
-    };
-
-    use super::*;
-
-    fn stream(number: usize) -> StreamId {
-        StreamId::new(format!("account-{number}")).unwrap()
-    }
-
-    fn event() -> NewEvent {
-        NewEvent::new(EventType::new("Deposited").unwrap(), "1")
-    }
-
-    fn group(numbers: std::ops::Range<usize>) -> Vec<Append> {
-        numbers.map(|number| Append::to(stream(number), Condition::Any, vec![event()])).collect()
-    }
-
-    /// The answers to a group that begins at a position, all of whose streams were at a version.
-    fn told(group: &[Append], begins: u64, at: u64) -> Vec<Done> {
-        let (log, recorded_at, number) = (LogId::FIRST, DateTime::UNIX_EPOCH, Version::new(at + 1).unwrap());
-        let accepted = |(append, position): (&Append, u64)| {
-            let place = Position::new(position);
-            let stream = append.writes[0].stream.clone();
-            let versions = vec![Versions { stream, first: number, last: number }];
-            let outcome = Outcome::Accepted { log, first: place, last: place, recorded_at, versions };
-            Ok(Appended::new(outcome, false))
-        };
-        group.iter().zip(begins..).map(accepted).collect()
-    }
-
-    /// So many groups of 20 streams were answered, one after another.
-    fn after(groups: u64) -> Known {
-        let known = Known::default();
-        for number in 0..groups {
-            let group = group(0..20);
-            let appends: Vec<_> = group.iter().collect();
-            known.depart(&appends).land(&appends, &told(&group, 20 * number + 1, number));
-        }
-        known
-    }
-
-    fn offered(known: &Known, group: &[Append]) -> Option<Offer> {
-        let mut state = known.state();
-        state.row = state.row.max(ROW);
-        state.offer(&group.iter().collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn a_group_whose_streams_are_known_belongs_behind_the_last_one() {
-        let offer = offered(&after(6), &group(0..18)).unwrap();
-        assert_eq!((offer.first, offer.versions), (121, vec![7; 18]));
-        assert_eq!(offer.marks.iter().map(|mark| mark.position).collect::<Vec<_>>(), [120]);
-    }
-
-    #[test]
-    fn nothing_is_offered_before_so_many_groups_followed_one_another() {
-        let group = group(0..20);
-        let appends: Vec<_> = group.iter().collect();
-        assert!(after(4).depart(&appends).offer.is_none());
-        assert!(after(6).depart(&appends).offer.is_some());
-    }
-
-    #[test]
-    fn a_group_with_anything_to_look_up_is_not_offered() {
-        let known = after(6);
-        let with = |change: fn(&mut Append)| {
-            let mut group = group(0..20);
-            change(&mut group[7]);
-            offered(&known, &group)
-        };
-        assert!(with(|_| {}).is_some());
-        let keyed = Keyed { key: Key::new("k").unwrap(), fingerprint: Fingerprint::of(b"k"), refusal: None };
-        assert!(
-            offered(&known, &group(0..20).into_iter().map(|append| append.keyed(keyed.clone())).collect::<Vec<_>>())
-                .is_none()
-        );
-        let condition = || QueryCondition { query: Query::all(), after: Cursor::start() };
-        assert!(
-            offered(&known, &group(0..20).into_iter().map(|append| append.when(condition())).collect::<Vec<_>>())
-                .is_none()
-        );
-        assert!(with(|append| append.writes[0].stream = stream(20)).is_none(), "a stream that is not known");
-        assert!(with(|append| append.writes[0].stream = stream(8)).is_none(), "a stream twice");
-        assert!(with(|append| append.writes[0].condition = Condition::NoStream).is_none(), "what would be refused");
-        assert!(with(|append| append.writes[0].events.clear()).is_none(), "nothing to record");
-        assert!(offered(&known, &group(0..LEAST - 1)).is_none(), "few");
-    }
-
-    #[test]
-    fn behind_what_is_under_way_only_other_streams_are_offered_and_its_ends_are_marks() {
-        let known = after(6);
-        let (first, second) = (group(0..4), group(4..20));
-        let under_way = known.depart(&first.iter().collect::<Vec<_>>());
-        assert!(offered(&known, &group(0..20)).is_none());
-        let offer = offered(&known, &second).unwrap();
-        assert_eq!((offer.first, offer.versions), (125, vec![7; 16]));
-        let ends = [(120, None), (121, first.first()), (124, first.last())];
-        for (mark, (position, append)) in offer.marks.iter().zip(ends) {
-            assert_eq!(mark.position, position);
-            assert!(append.is_none_or(|append| append.writes[0].events[0].id.as_uuid() == mark.id));
-        }
-        drop(under_way);
-        assert!(offered(&known, &second).is_none(), "nobody knows what became of the first");
-    }
-
-    #[test]
-    fn answers_that_come_in_another_order_are_learned_in_that_of_the_log() {
-        let known = after(6);
-        let (first, second) = (group(0..4), group(4..20));
-        let (of_first, of_second): (Vec<_>, Vec<_>) = (first.iter().collect(), second.iter().collect());
-        let (one, two) = (known.depart(&of_first), known.depart(&of_second));
-        two.land(&of_second, &told(&second, 125, 6));
-        one.land(&of_first, &told(&first, 121, 6));
-        drop((one, two));
-        let offer = offered(&known, &group(0..20)).unwrap();
-        assert_eq!((offer.first, offer.versions), (141, vec![8; 20]));
-        assert!(known.state().row > 6);
-    }
-
-    #[test]
-    fn what_others_appended_or_what_is_not_known_ends_what_was_known() {
-        let known = after(6);
-        let group = group(0..20);
-        let appends: Vec<_> = group.iter().collect();
-        known.depart(&appends).land(&appends, &told(&group, 130, 6));
-        assert_eq!(known.state().row, 0);
-        let known = after(6);
-        let mut unknown = told(&group, 121, 6);
-        unknown[3] = Err(AppendError::Unknown(Fault::closed("lost")));
-        known.depart(&appends).land(&appends, &unknown);
-        assert!(known.state().head.is_none() && known.state().ends.is_empty());
-    }
-}
+mod tests;

@@ -16,7 +16,7 @@ use crate::db::{Bound, Db};
 use crate::error::{explain, fault, refuses_place, silent};
 use crate::group::{Columns, Judged, bind_known, tenant_of};
 use crate::keys;
-use crate::known::Offer;
+use crate::known::{Known, Offer};
 use crate::options::KeyRetention;
 use crate::sole::Sole;
 
@@ -127,15 +127,19 @@ impl Link {
         db: &Db,
         appends: &[&Append],
         offer: &Offer,
+        known: &Known,
     ) -> Result<Option<Vec<Result<Appended, AppendError>>>, Broken> {
         let bound = bind_known(db.sql.append_known.clone(), appends, offer).map_err(Broken::NotSent)?;
         let row = match db.in_time(1, bound.fetch_one(&mut self.conn), |silence| silence).await {
             Ok(row) => row,
-            Err(error) if refuses_place(&error).is_some() => {
-                tracing::debug!(%error, "a group was not taken at its place; it is sent again to have that looked up");
+            Err(error) => {
+                let Some(never) = refuses_place(&error) else { return Err(error.into()) };
+                tracing::debug!(%error, never, "a group was not taken at its place; it is sent again to have that looked up");
+                if never {
+                    known.offer_none();
+                }
                 return Ok(None);
             }
-            Err(error) => return Err(error.into()),
         };
         let recorded_at: Option<DateTime<Utc>> = row.try_get(0)?;
         Ok(recorded_at.map(|recorded_at| {

@@ -1,8 +1,7 @@
 //! What a connection knows from the answers to its own appends: while nobody else appends, the next one need not look for the
 //! end of the log, nor for that of its stream.
 //!
-//! What it offers is only a guess. Whether position and version are free the server sees under the order lock: `append_next` in
-//! `sql/migrations/0012_append_next.sql`. If they are not, it is sent again as any other.
+//! What it offers is only a guess. Whether position and version are free the server sees under the order lock: `append_next` in `sql`. If they are not, it is sent again as any other.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -10,12 +10,12 @@
 //! next. Else server and process would work in turns.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use factum::{Append, AppendError, Fault};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{MutexGuard, Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::append::size;
 use crate::commit::{Commits, Done};
@@ -58,6 +58,8 @@ struct State {
     alone: bool,
     /// Connections that nobody uses.
     links: Vec<Link>,
+    /// Whether a second one is being made.
+    connecting: bool,
     /// Until when no second connection is asked for, since there was none to be had.
     one_until: Option<Instant>,
     /// What a caller drives that nobody waited for when it began.
@@ -126,7 +128,7 @@ impl Writer {
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -142,12 +144,52 @@ impl Shared {
 
     /// A turn for those who wait, if they are to have one.
     fn turn(self: &Arc<Self>, state: &mut State) -> Option<Turn> {
-        let enough = match state.turns {
-            0 => 1,
-            1 if !state.alone && state.one_until.is_none_or(|until| until <= Instant::now()) => CROWD,
-            _ => return None,
+        match state.turns {
+            0 if !state.waiting.is_empty() => Some(Turn::new(self, state)),
+            1 if state.waiting.len() >= CROWD && !state.alone && self.commits.overlap() => {
+                if state.links.is_empty() {
+                    self.connect_another(state);
+                    return None;
+                }
+                Some(Turn::new(self, state))
+            }
+            _ => None,
+        }
+    }
+
+    /// A second connection is there before anybody waits for it: where the server has none to give, or takes long, the first one
+    /// serves all.
+    fn connect_another(self: &Arc<Self>, state: &mut State) {
+        if state.connecting || state.one_until.is_some_and(|until| Instant::now() < until) {
+            return;
+        }
+        state.connecting = true;
+        let shared = Arc::clone(self);
+        let connect = async move {
+            let link = shared.commits.another().await;
+            if let Some(late) = shared.connected(link) {
+                late.close().await;
+            }
         };
-        (state.waiting.len() >= enough).then(|| Turn::new(self, state))
+        Handle::try_current().unwrap_or_else(|_| self.runtime.clone()).spawn(connect);
+    }
+
+    /// Takes the second connection; gives it back where nobody needs it any more.
+    fn connected(self: &Arc<Self>, link: Result<Link, sqlx::Error>) -> Option<Link> {
+        let mut state = self.state();
+        state.connecting = false;
+        match link {
+            Ok(link) if state.closed => return Some(link),
+            Ok(link) => state.links.push(link),
+            Err(error) => {
+                tracing::debug!(%error, "no second connection for appends; they go on with one");
+                state.one_until = Some(Instant::now() + ONE_FOR);
+            }
+        }
+        let turn = self.turn(&mut state);
+        drop(state);
+        turn.into_iter().for_each(Turn::spawn);
+        None
     }
 
     /// What goes into the next transaction, and a turn for those who are left. Nothing where there is too little for a
@@ -159,7 +201,8 @@ impl Shared {
             return (Vec::new(), None);
         }
         // Of two groups neither is to be small.
-        let most = if waiting < 2 * CROWD { waiting } else { waiting.div_ceil(2) };
+        let halves = waiting >= 2 * CROWD && (state.turns > 1 || !state.links.is_empty()) && self.commits.overlap();
+        let most = if halves { waiting.div_ceil(2) } else { waiting };
         let most = most.min(self.group_appends);
         let mut bytes = 0;
         let mut taken = 0;
@@ -202,8 +245,6 @@ struct Turn {
     shared: Arc<Shared>,
     /// `None` while it is in use, and where it was lost.
     link: Option<Link>,
-    /// Whether another was taken before.
-    second: bool,
     /// Whether anybody drives it: a runtime that has ended takes a task and drops it.
     began: bool,
     ended: bool,
@@ -212,8 +253,7 @@ struct Turn {
 impl Turn {
     fn new(shared: &Arc<Shared>, state: &mut State) -> Self {
         state.turns += 1;
-        let second = state.turns > 1;
-        Self { shared: Arc::clone(shared), link: state.links.pop(), second, began: false, ended: false }
+        Self { shared: Arc::clone(shared), link: state.links.pop(), began: false, ended: false }
     }
 
     /// `None` where another has it, or others wait.
@@ -243,13 +283,13 @@ impl Turn {
 
     async fn drive(mut self) {
         self.began = true;
-        if !self.has_link().await {
-            return self.end();
-        }
+        let shared = Arc::clone(&self.shared);
         let mut last = 0;
         loop {
             self.gather(last).await;
-            let (jobs, others) = self.shared.next_group();
+            // Who takes first departs first.
+            let departing = shared.commits.departing.lock().await;
+            let (jobs, others) = shared.next_group();
             if let Some(turn) = others {
                 turn.spawn();
             }
@@ -258,28 +298,13 @@ impl Turn {
             }
             last = jobs.len();
             let appends: Vec<&Append> = jobs.iter().map(|job| &job.append).collect();
-            let told = self.commit(&appends).await;
+            let told = self.commit(&appends, departing).await;
             for (job, told) in jobs.into_iter().zip(told) {
                 // A caller that has gone away does not undo what it asked for.
                 let _ = job.reply.send(told);
             }
         }
         self.end();
-    }
-
-    /// A second connection is there before anybody waits for it: where the server has none to give, the first one serves all.
-    async fn has_link(&mut self) -> bool {
-        if self.second && self.link.is_none() {
-            match self.shared.commits.another().await {
-                Ok(link) => self.link = Some(link),
-                Err(error) => {
-                    tracing::debug!(%error, "no second connection for appends; they go on with one");
-                    self.shared.state().one_until = Some(Instant::now() + ONE_FOR);
-                    return false;
-                }
-            }
-        }
-        true
     }
 
     /// Those who were answered a moment ago are about to come again: lets them, so that one group is not followed by a small one.
@@ -307,10 +332,10 @@ impl Turn {
         done
     }
 
-    async fn commit(&mut self, appends: &[&Append]) -> Vec<Done> {
+    async fn commit(&mut self, appends: &[&Append], departing: MutexGuard<'_, ()>) -> Vec<Done> {
         let began = Instant::now();
         let link = self.link.take();
-        let (link, told) = self.shared.commits.commit(link, appends).await;
+        let (link, told) = self.shared.commits.commit(link, appends, departing).await;
         self.link = link;
         measure(began, appends.len());
         told
