@@ -117,10 +117,11 @@ fn an_interrupted_import_says_how_far_it_came_and_is_gone_on_with(bank: &Bank) {
 /// The lease of a dead replay was waited for until an operator dropped what it had built.
 fn who_replays_is_told_and_once_it_is_killed_taken_over_within_seconds(bank: &Bank) {
     let building = || bank.json(&["status", "--json", "--over", "0"])["projections"][0]["building"] != Value::Null;
-    let mut told = None;
+    let (mut told, mut others) = (None, Vec::new());
     // Until there is so much to replay that the second comes while the first is at work.
     for round in 1..=10 {
-        bank.run(&["generate", "20000", "--accounts", "300", "--seed", &round.to_string()]).success();
+        let more = (round * 20_000).to_string();
+        bank.run(&["generate", &more, "--accounts", "300", "--seed", &round.to_string()]).success();
         let before = bank.json(&["balances", "--json"]);
         let first = Running(bank.start(&["replay", "balances", "--verify"]));
         let by = format!(":{}:", first.0.id());
@@ -139,8 +140,9 @@ fn who_replays_is_told_and_once_it_is_killed_taken_over_within_seconds(bank: &Ba
             told = Some((second, by));
             break;
         }
+        others.push(second);
     }
-    let (second, by) = told.expect("no second replay found the first at work");
+    let Some((second, by)) = told else { panic!("no second replay found the first at work: {others:?}") };
     assert!(second.err.contains(&by), "{by:?} is not in {second:?}");
     bank.run(&["verify", "balances"]).success();
 }
