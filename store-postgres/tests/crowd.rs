@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use common::{Place, in_time, one, place, stream, until};
+use common::{Place, WAITING, in_time, one, place, stream, until};
 use factum::{
     Append, AppendError, Appended, Condition, EventStore, LogId, PageLimit, Position, ReadLog, RecordedEvent, Version,
 };
@@ -14,10 +14,6 @@ use sqlx::{Connection, PgConnection, Row};
 use tokio::task::JoinSet;
 
 type Told = Result<Appended, AppendError>;
-
-/// Sessions that wait for the order lock.
-const WAITING: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
-     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 /// Enough for two transactions at once.
 const CROWD: usize = 200;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use common::{in_time, one, place, stream, until};
+use common::{WAITING, in_time, one, place, stream, until};
 use factum::{AppendError, Condition, EventStore, LogId, PageLimit, Position, ReadLog};
 use factum_postgres::PostgresStore;
 use futures_util::stream::FuturesUnordered;
@@ -135,10 +135,6 @@ async fn what_one_task_appends_stands_in_its_order_when_connections_are_lost() {
     }
     assert_in_order(&in_time(task).await.unwrap());
 }
-
-/// Sessions that wait for the order lock.
-const WAITING: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
-     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 /// Between a store and its server: whoever connects while it `hangs` is never answered.
 fn between(url: &str, folder: &std::path::Path, hangs: Arc<AtomicBool>, hung: Arc<AtomicUsize>) -> Option<String> {

@@ -82,6 +82,10 @@ pub(crate) async fn until(conn: &mut PgConnection, query: &'static str, will_do:
 pub(crate) const OTHERS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
      AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
 
+/// Sessions that wait for the order lock.
+pub(crate) const WAITING: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
 pub(crate) fn stream(id: &str) -> StreamId {
     StreamId::of("account", id).unwrap()
 }
