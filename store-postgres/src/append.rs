@@ -9,7 +9,8 @@ use sqlx::{Row, SqlStr};
 
 use crate::columns::{Json, column, condition_column, metadata_column, tag_texts, tenant_column};
 use crate::db::Bound;
-use crate::group::{Contents, HOLDS, Judged};
+use crate::group::Contents;
+use crate::judged::{HOLDS, Judged, QUERY_CONFLICT, STREAM_CONFLICT};
 use crate::known::Offer;
 use crate::sole::Next;
 use crate::sql::Statements;
@@ -143,8 +144,8 @@ pub(crate) fn answers<'a>(appends: impl Iterator<Item = &'a Append>, judged: &Ju
                 position += column(append.events() as u64);
                 Answer::Done(recorded(append, lasts, first, position, judged.recorded_at))
             }
-            Some(crate::group::STREAM_CONFLICT) => Answer::Refused(conflict(append, lasts)),
-            Some(crate::group::QUERY_CONFLICT) => {
+            Some(STREAM_CONFLICT) => Answer::Refused(conflict(append, lasts)),
+            Some(QUERY_CONFLICT) => {
                 let found = judged.found.as_ref().and_then(|found| found.get(n).copied().flatten());
                 Answer::Matched(found.unwrap_or(0))
             }

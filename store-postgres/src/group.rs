@@ -1,11 +1,10 @@
-//! A group of appends as one statement, and what the server said of each.
+//! A group of appends as one statement.
 
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use factum::{Append, Fault, Key, LogId, NewEvent, Query, StreamId, Tag, Tenant};
-use sqlx::postgres::PgRow;
-use sqlx::{Row, SqlStr};
+use sqlx::SqlStr;
 
 use crate::columns::{Json, array_literal, condition_column, metadata_column, tag_texts, tenant_column};
 use crate::db::Bound;
@@ -66,6 +65,8 @@ pub(crate) struct Columns<'a> {
     events: Events<'a>,
     keys: Keys<'a>,
     queries: Queries<'a>,
+    /// Whether each append writes to a stream.
+    all_write: bool,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +74,7 @@ struct Writes<'a> {
     append: Vec<i32>,
     stream: Vec<&'a str>,
     tenant: Vec<&'a str>,
+    category: Vec<&'a str>,
     condition: Vec<i64>,
     events: Vec<i32>,
     before: Vec<i32>,
@@ -133,7 +135,7 @@ impl<'a> Columns<'a> {
     /// # Errors
     /// Where the metadata of an event cannot be written.
     pub(crate) fn of(appends: impl IntoIterator<Item = &'a Append>) -> Result<Self, Fault> {
-        let mut columns = Self::default();
+        let mut columns = Self { all_write: true, ..Self::default() };
         for append in appends {
             columns.push(append)?;
         }
@@ -142,6 +144,7 @@ impl<'a> Columns<'a> {
 
     fn push(&mut self, append: &'a Append) -> Result<(), Fault> {
         self.appends.push(count(append.events()));
+        self.all_write &= !append.writes.is_empty();
         let number = count(self.appends.len());
         let mut in_append = 0;
         for write in &append.writes {
@@ -171,7 +174,7 @@ impl<'a> Columns<'a> {
 
     /// The statement with its binds. What nobody in the group has is NULL, which is nothing to send and little to do.
     pub(crate) fn bind(self, sql: SqlStr, keys_since: DateTime<Utc>) -> Bound<'static> {
-        let Self { appends, writes, events, keys, queries } = self;
+        let Self { appends, writes, events, keys, queries, .. } = self;
         let keyed = !keys.append.is_empty();
         let queried = !queries.append.is_empty();
         let bound = sqlx::query(sql).bind(appends);
@@ -179,6 +182,25 @@ impl<'a> Columns<'a> {
         let bound = events.bind(bound);
         let bound = keys.bind(bound, keyed).bind(keyed.then_some(keys_since));
         queries.bind(bound, queried)
+    }
+
+    /// Whether what becomes of the group depends on the ends of its streams alone, and on none of them twice.
+    pub(crate) fn are_plain(&self) -> bool {
+        self.all_write && !self.writes.chained && self.keys.append.is_empty() && self.queries.append.is_empty()
+    }
+
+    /// What `append_plain` takes.
+    pub(crate) fn bind_plain(self, sql: SqlStr) -> Bound<'static> {
+        let Self { appends, writes, events, .. } = self;
+        let singles = |numbers: &[i32]| numbers.iter().all(|number| *number == 1);
+        let several = !(writes.append.len() == appends.len() && singles(&appends) && singles(&writes.events));
+        let given = |numbers: Vec<i32>| several.then_some(numbers);
+        let bound = sqlx::query(sql).bind(given(appends)).bind(given(writes.append));
+        let bound = bound.bind(writes.stream).bind(writes.tenants.then_some(writes.tenant)).bind(writes.category);
+        let bound = bound.bind(writes.condition).bind(given(writes.events));
+        let bound = bound.bind(given(events.append)).bind(given(events.write));
+        let bound = bound.bind(given(events.in_append)).bind(given(events.in_write));
+        events.contents.bind(bound)
     }
 
     /// What `judge` takes: the group without its events.
@@ -215,6 +237,7 @@ impl<'a> Writes<'a> {
         self.stream.push(write.stream.name());
         self.tenant.push(tenant_column(write.stream.tenant()));
         self.tenants |= !write.stream.tenant().is_default();
+        self.category.push(write.stream.category());
         self.condition.push(condition_column(write.condition));
         self.events.push(count(write.events.len()));
         let before = self.last_of.insert(&write.stream, count(self.append.len()));
@@ -321,34 +344,6 @@ impl<'a> Queries<'a> {
         let bound = bound.bind(any.then_some(self.append)).bind(any.then_some(self.tenant));
         let bound = bound.bind(any.then_some(self.after)).bind(any.then_some(self.item_of));
         bound.bind(any.then_some(self.categories)).bind(any.then_some(self.types)).bind(any.then_some(self.tags))
-    }
-}
-
-/// What the server said of a group.
-#[derive(Debug)]
-pub(crate) struct Judged {
-    /// The last position before the group.
-    pub(crate) head: i64,
-    pub(crate) recorded_at: DateTime<Utc>,
-    pub(crate) verdicts: Vec<i16>,
-    pub(crate) found: Option<Vec<Option<i64>>>,
-    /// For each write, the version that its stream was at.
-    pub(crate) lasts: Vec<i64>,
-}
-
-pub(crate) const HOLDS: i16 = 0;
-pub(crate) const STREAM_CONFLICT: i16 = 1;
-pub(crate) const QUERY_CONFLICT: i16 = 2;
-
-impl Judged {
-    pub(crate) fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            head: row.try_get(0)?,
-            recorded_at: row.try_get(1)?,
-            verdicts: row.try_get(2)?,
-            found: row.try_get(3)?,
-            lasts: row.try_get(4)?,
-        })
     }
 }
 

@@ -22,6 +22,7 @@ mod error;
 mod find;
 mod forget;
 mod group;
+mod judged;
 mod kept;
 mod keys;
 mod known;

@@ -14,7 +14,8 @@ use crate::append::{
 use crate::copy::{self, COPY_EVENTS};
 use crate::db::{Bound, Db};
 use crate::error::{explain, fault, refuses_place, silent};
-use crate::group::{Columns, Judged, bind_known, tenant_of};
+use crate::group::{Columns, bind_known, tenant_of};
+use crate::judged::Judged;
 use crate::keys;
 use crate::known::{Known, Offer};
 use crate::options::KeyRetention;
@@ -192,6 +193,10 @@ impl Link {
             }
         }
         let columns = Columns::of(appends.iter().copied()).map_err(Broken::NotSent)?;
+        if columns.are_plain() {
+            let row = self.run(db, columns.bind_plain(db.sql.append_plain.clone())).await?;
+            return Ok(answers(appends.iter().copied(), &Judged::of_plain(&row, appends)?));
+        }
         let row = self.run(db, columns.bind(db.sql.append_group.clone(), keys::since(retention))).await?;
         Ok(answers(appends.iter().copied(), &Judged::of(&row)?))
     }

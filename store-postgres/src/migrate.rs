@@ -40,10 +40,11 @@ const MIGRATIONS: &[Migration] = migrations! {
     10 "0010_take_over",
     11 "0011_strays",
     12 "0012_append_known",
+    13 "0013_append_plain",
 };
 
 /// The newest migration that this release knows, and needs.
-pub(crate) const KNOWN: i32 = 12;
+pub(crate) const KNOWN: i32 = 13;
 
 /// What a store says of itself.
 #[derive(Clone, Copy, Debug)]

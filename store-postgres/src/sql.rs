@@ -133,6 +133,7 @@ statements! {
     append_next_new,
     append_next_tagged,
     append_one,
+    append_plain,
     append_run,
     backend,
     bound_silence,

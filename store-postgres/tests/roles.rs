@@ -243,7 +243,8 @@ async fn whoever_cannot_change_tables_finds_that_the_store_fits() {
     let undo = "DROP FUNCTION factum.walk_tags_forward, factum.walk_tags_backward, factum.take_lease, factum.take_over_shard,
           factum.set_tables_aside,
           factum.commit_page, factum.meets, factum.value_of, factum.walk_fields, factum.count_fields,
-          factum.forget_versions, factum.stray_fields, factum.append_known;
+          factum.forget_versions, factum.stray_fields, factum.append_known,
+          factum.append_plain;
         DROP TABLE factum.leases, factum.document_fields, factum.fading;
         ALTER TABLE factum.checkpoints DROP COLUMN kept_from, DROP COLUMN faded;
         ALTER TABLE factum.generations DROP COLUMN kept_until, DROP COLUMN reopened, DROP COLUMN fields;

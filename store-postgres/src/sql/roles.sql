@@ -19,8 +19,8 @@ GRANT EXECUTE ON FUNCTION factum.walk_tags_forward, factum.walk_tags_backward TO
 GRANT INSERT ON factum.events, factum.tags TO :writer;
 GRANT INSERT, UPDATE, DELETE ON factum.keys, factum.snapshots TO :writer;
 GRANT EXECUTE ON FUNCTION
-  factum.append_one, factum.append_run, factum.append_group, factum.append_known, factum.judge, factum.find_match,
-  factum.last_version, factum.remember, factum.require_settings
+  factum.append_one, factum.append_run, factum.append_group, factum.append_known, factum.append_plain, factum.judge,
+  factum.find_match, factum.last_version, factum.remember, factum.require_settings
   TO :writer;
 
 -- Read models are read by readers, and by projectors, who write them. A dropped generation stays as a row.
