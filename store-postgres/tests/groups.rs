@@ -75,7 +75,7 @@ fn chosen(random: &mut fastrand::Rng, end: u64, kind: Kind) -> Condition {
     match random.u8(..kind.right) {
         0 => version(random.u64(..4)),
         1 if !kind.simple => Condition::Any,
-        2 if !kind.simple && end > 0 => Condition::Exists,
+        2 if !kind.simple && (end > 0 || random.bool()) => Condition::Exists,
         _ => version(end),
     }
 }
