@@ -171,6 +171,10 @@ async fn groups(kind: Kind, rounds: u64) {
     in_time(store.close()).await.unwrap();
     let calls = "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_user_functions WHERE funcname = 'append_plain'";
     until(&mut observer, calls, |calls| calls > 0).await;
+    // A group that fails is sent again one by one: then there are more than those that came first.
+    let alone = "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_user_functions WHERE funcname IN ('append_one', 'append_run')";
+    let alone = sqlx::query(alone).fetch_one(&mut observer).await.unwrap();
+    assert!(alone.get::<i64, _>(0) <= rounds as i64, "a group failed");
 }
 
 /// One event each, to streams of their own, most of which are where they are believed to be.
