@@ -184,14 +184,14 @@ async fn groups(kind: Kind, rounds: u64) {
 /// One event each, to streams of their own, most of which are where they are believed to be.
 #[tokio::test]
 async fn each_of_a_group_of_single_events_is_told_what_it_would_be_told_alone() {
-    groups(Kind { streams: 200, right: 60, simple: true }, 40).await;
+    groups(Kind { streams: 1_500, right: 60, simple: true }, 40).await;
 }
 
 /// Several streams and events, none, tags, tenants, and metadata; and most groups hold one that is refused.
 #[tokio::test]
 async fn each_of_a_group_of_anything_is_told_what_it_would_be_told_alone() {
-    groups(Kind { streams: 200, right: 60, simple: false }, 40).await;
-    groups(Kind { streams: 200, right: 6, simple: false }, 40).await;
+    groups(Kind { streams: 1_500, right: 60, simple: false }, 40).await;
+    groups(Kind { streams: 1_500, right: 6, simple: false }, 40).await;
 }
 
 /// What one appends, the next finds.
