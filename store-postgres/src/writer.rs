@@ -10,7 +10,7 @@
 //! next. Else server and process would work in turns.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use factum::{Append, AppendError, Fault};
@@ -58,8 +58,8 @@ struct State {
     alone: bool,
     /// Connections that nobody uses.
     links: Vec<Link>,
-    /// Whether a second one is being made.
-    connecting: bool,
+    /// Held while a second one is being made, by whoever makes it.
+    connecting: Weak<()>,
     /// Until when no second connection is asked for, since there was none to be had.
     one_until: Option<Instant>,
     /// What a caller drives that nobody waited for when it began.
@@ -98,7 +98,9 @@ impl Writer {
             }
             return Driven(lone).await;
         }
-        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| AppendError::NotDone(closed()))?;
+        // Before whoever comes later, whatever is left of the budget of the task.
+        let place = tokio::task::unconstrained(Arc::clone(&self.places).acquire_owned());
+        let place = place.await.map_err(|_| AppendError::NotDone(closed()))?;
         let (reply, answer) = oneshot::channel();
         let size = size(&append);
         let job = Job { append, size, reply, _place: place };
@@ -157,15 +159,16 @@ impl Shared {
         }
     }
 
-    /// A second connection is there before anybody waits for it: where the server has none to give, or takes long, the first one
-    /// serves all.
+    /// A second connection is there before anybody waits for it: else the first one serves all.
     fn connect_another(self: &Arc<Self>, state: &mut State) {
-        if state.connecting || state.one_until.is_some_and(|until| Instant::now() < until) {
+        if state.connecting.strong_count() > 0 || state.one_until.is_some_and(|until| Instant::now() < until) {
             return;
         }
-        state.connecting = true;
+        let connecting = Arc::new(());
+        state.connecting = Arc::downgrade(&connecting);
         let shared = Arc::clone(self);
         let connect = async move {
+            let _connecting = connecting;
             let link = shared.commits.another().await;
             if let Some(late) = shared.connected(link) {
                 late.close().await;
@@ -174,10 +177,9 @@ impl Shared {
         Handle::try_current().unwrap_or_else(|_| self.runtime.clone()).spawn(connect);
     }
 
-    /// Takes the second connection; gives it back where nobody needs it any more.
+    /// Takes the second connection, or gives it back where the store is closed.
     fn connected(self: &Arc<Self>, link: Result<Link, sqlx::Error>) -> Option<Link> {
         let mut state = self.state();
-        state.connecting = false;
         match link {
             Ok(link) if state.closed => return Some(link),
             Ok(link) => state.links.push(link),

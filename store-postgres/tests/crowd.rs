@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use common::{Place, WAITING, in_time, one, place, stream, until};
+use common::{Crowd, Place, WAITING, in_time, one, place, stream, until, until_two_wait};
 use factum::{
     Append, AppendError, Appended, Condition, EventStore, LogId, PageLimit, Position, ReadLog, RecordedEvent, Version,
 };
@@ -24,29 +24,6 @@ fn all(store: &Arc<PostgresStore>, appends: Vec<Append>) -> JoinSet<(usize, Told
     for (number, append) in appends.into_iter().enumerate() {
         let store = Arc::clone(store);
         tasks.spawn(async move { (number, store.append(append).await) });
-    }
-    tasks
-}
-
-/// How often each of a crowd appends in a test of what happens in between.
-const OFTEN: usize = 60;
-
-/// A crowd, each of which appends to a stream of its own, again and again.
-fn busy(store: &Arc<PostgresStore>) -> JoinSet<(usize, Told)> {
-    let mut tasks = JoinSet::new();
-    for number in 0..CROWD {
-        let store = Arc::clone(store);
-        tasks.spawn(async move {
-            let mut last = store.append(one(&number.to_string(), Condition::NoStream)).await;
-            for version in 1..OFTEN as u64 {
-                let condition = Condition::Version(Version::new(version).unwrap());
-                last = match last {
-                    Ok(_) => store.append(one(&number.to_string(), condition)).await,
-                    Err(error) => return (number, Err(error)),
-                };
-            }
-            (number, last)
-        });
     }
     tasks
 }
@@ -83,20 +60,16 @@ fn assert_whole(log: &[RecordedEvent]) {
 async fn a_second_transaction_waits_at_the_server_while_the_first_is_under_way() {
     let Some(place) = place().await else { return };
     let store = place.store().await;
-    let (mut holder, mut observer) = (place.connection().await, place.connection().await);
-    let tasks = busy(&store);
-    until(&mut observer, "SELECT count(*) FROM factum.events", |events| events > 8 * CROWD as i64).await;
-    let transaction = hold(&place, &mut holder).await;
-    until(&mut observer, WAITING, |waiting| waiting == 2).await;
-    transaction.commit().await.unwrap();
-    assert!(answers(tasks).await.values().all(Result::is_ok));
+    let crowd = Crowd::of(&store, CROWD);
+    until_two_wait(&place).await;
+    let recorded = crowd.end().await;
     let log = log(&store).await;
-    assert_eq!(log.len(), OFTEN * CROWD + 1);
+    assert_eq!(log.len() as u64, recorded);
     assert_whole(&log);
     // Both connections end with the store.
     in_time(store.close()).await.unwrap();
-    drop((store, holder));
-    until(&mut observer, common::OTHERS, |others| others == 0).await;
+    drop(store);
+    until(&mut place.connection().await, common::OTHERS, |others| others == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -158,9 +131,7 @@ async fn conflicts_in_a_crowd_harm_nobody_and_say_where_the_stream_is() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_no_second_connection_is_to_be_had_the_first_one_serves_everybody() {
     let Some(place) = place().await else { return };
-    let (store, reader) = (place.store().await, place.store().await);
-    // It has its connection before there are none any more.
-    reader.head().await.unwrap();
+    let store = place.store().await;
     let (mut holder, mut observer) = (place.connection().await, place.connection().await);
     let transaction = hold(&place, &mut holder).await;
     place.execute("UPDATE pg_database SET datallowconn = false WHERE datname = current_database()").await;
@@ -168,7 +139,7 @@ async fn where_no_second_connection_is_to_be_had_the_first_one_serves_everybody(
     until(&mut observer, WAITING, |waiting| waiting == 1).await;
     transaction.commit().await.unwrap();
     assert!(answers(tasks).await.values().all(Result::is_ok));
-    assert_eq!(reader.head().await.unwrap(), factum::Cursor::from(Position::new(CROWD as u64 + 1)));
+    until(&mut observer, "SELECT count(*) FROM factum.events", |events| events == CROWD as i64 + 1).await;
 }
 
 /// A connection that is lost with what was sent on it: the other one goes on, and everybody is told what became of it.
@@ -177,7 +148,7 @@ async fn when_one_of_two_connections_is_lost_everything_is_recorded_once() {
     let Some(place) = place().await else { return };
     let store = place.store().await;
     let mut observer = place.connection().await;
-    let tasks = busy(&store);
+    let crowd = Crowd::of(&store, CROWD);
     until(&mut observer, "SELECT count(*) FROM factum.events", |events| events > 8 * CROWD as i64).await;
     for round in 0..4 {
         let mut holder = place.connection().await;
@@ -193,11 +164,9 @@ async fn when_one_of_two_connections_is_lost_everything_is_recorded_once() {
             .await;
         transaction.commit().await.unwrap();
     }
-    for (n, told) in answers(tasks).await {
-        assert!(told.is_ok(), "{n}: {told:?}");
-    }
+    let recorded = crowd.end().await;
     let log = log(&store).await;
-    assert_eq!(log.len(), OFTEN * CROWD + 4);
+    assert_eq!(log.len() as u64, recorded + 4);
     assert_whole(&log);
 }
 

@@ -146,3 +146,31 @@ fn what_others_appended_or_what_is_not_known_ends_what_was_known() {
     known.depart(&appends).land(&appends, &unknown);
     assert!(known.state().head.is_none() && known.state().ends.is_empty());
 }
+
+#[test]
+fn the_end_of_a_stream_that_was_written_long_ago_is_looked_up() {
+    let known = after(6);
+    known.state().ends.values_mut().for_each(|(_, learned)| *learned = learned.checked_sub(RECENT).unwrap());
+    assert!(offered(&known, &group(0..20)).is_none());
+}
+
+#[test]
+fn it_knows_of_so_many_streams_and_no_more() {
+    let known = Known::default();
+    for number in 0..STREAMS / 500 + 2 {
+        let group = group(500 * number..500 * (number + 1));
+        let appends: Vec<_> = group.iter().collect();
+        known.depart(&appends).land(&appends, &told(&group, 500 * number as u64 + 1, 0));
+        assert!(known.state().ends.len() <= STREAMS);
+    }
+}
+
+#[test]
+fn where_others_appended_only_what_came_after_is_known() {
+    let known = after(6);
+    let group = group(20..40);
+    let appends: Vec<_> = group.iter().collect();
+    known.depart(&appends).land(&appends, &told(&group, 130, 0));
+    let state = known.state();
+    assert!(state.ends.len() == 20 && group.iter().all(|append| state.ends.contains_key(&append.writes[0].stream)));
+}

@@ -1,13 +1,19 @@
 //! What the tests of this store share.
 #![allow(dead_code)]
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use factum::{Append, Condition, EventType, Fingerprint, Key, Keyed, NewEvent, Query, QueryItem, StreamId, Tag};
+use factum::{
+    Append, Condition, EventStore, EventType, Fingerprint, Key, Keyed, NewEvent, Query, QueryItem, StreamId, Tag,
+};
 use factum_postgres::{PostgresOptions, PostgresStore};
 use factum_postgres_server::{Database, Server};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use tokio::net::UnixListener;
+use tokio::task::JoinSet;
 
 /// A database with an empty store, gone with the test.
 pub(crate) struct Place {
@@ -85,6 +91,66 @@ pub(crate) const OTHERS: &str = "SELECT count(*) FROM pg_stat_activity WHERE dat
 /// Sessions that wait for the order lock.
 pub(crate) const WAITING: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+/// Ends when two transactions of a crowd wait for the order lock at once, which is then released. While it is held the later one may
+/// have come before the other, and waits in its process from then on: so it is tried again.
+pub(crate) async fn until_two_wait(place: &Place) {
+    let (mut holder, mut observer, other) = (place.connection().await, place.connection().await, place.store().await);
+    in_time(async {
+        loop {
+            let mut transaction = holder.begin().await.unwrap();
+            other.append_in(&mut transaction, one("holder", Condition::Any)).await.unwrap();
+            until(&mut observer, WAITING, |waiting| waiting > 0).await;
+            for _ in 0..50 {
+                if sqlx::query(WAITING).fetch_one(&mut observer).await.unwrap().get::<i64, _>(0) == 2 {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+            transaction.rollback().await.unwrap();
+        }
+    })
+    .await;
+}
+
+/// Many in one process, each of which appends to a stream of its own, again and again, until they are told to end.
+pub(crate) struct Crowd {
+    tasks: JoinSet<u64>,
+    ends: Arc<AtomicBool>,
+}
+
+impl Crowd {
+    pub(crate) fn of(store: &Arc<PostgresStore>, many: usize) -> Self {
+        let (mut tasks, ends) = (JoinSet::new(), Arc::new(AtomicBool::new(false)));
+        for number in 0..many {
+            let (store, ends, id) = (Arc::clone(store), Arc::clone(&ends), number.to_string());
+            tasks.spawn(async move {
+                let mut version = None;
+                while !ends.load(Ordering::Relaxed) {
+                    let appended = store.append(one(&id, Condition::from(version))).await.unwrap();
+                    version = appended.version(&stream(&id));
+                }
+                version.map_or(0, factum::Version::get)
+            });
+        }
+        Self { tasks, ends }
+    }
+
+    /// How many events they have recorded.
+    pub(crate) async fn end(self) -> u64 {
+        self.ends.store(true, Ordering::Relaxed);
+        in_time(self.tasks.join_all()).await.into_iter().sum()
+    }
+}
+
+/// A socket that stands between a store and its server: where it listens, where the server does, and the URL for the store. `None`
+/// where the server has no socket in a folder, as one that was named.
+pub(crate) fn between(url: &str, folder: &Path) -> Option<(UnixListener, String, String)> {
+    let host = url.split('@').nth(1)?.split(":5432/").next()?.to_owned();
+    let server = format!("{}/.s.PGSQL.5432", host.replace("%2F", "/"));
+    let listener = UnixListener::bind(folder.join(".s.PGSQL.5432")).ok()?;
+    Some((listener, server, url.replace(&host, &folder.display().to_string().replace('/', "%2F"))))
+}
 
 pub(crate) fn stream(id: &str) -> StreamId {
     StreamId::of("account", id).unwrap()
