@@ -65,8 +65,6 @@ pub(crate) struct Columns<'a> {
     events: Events<'a>,
     keys: Keys<'a>,
     queries: Queries<'a>,
-    /// Whether each append writes to a stream.
-    all_write: bool,
 }
 
 #[derive(Debug, Default)]
@@ -135,7 +133,7 @@ impl<'a> Columns<'a> {
     /// # Errors
     /// Where the metadata of an event cannot be written.
     pub(crate) fn of(appends: impl IntoIterator<Item = &'a Append>) -> Result<Self, Fault> {
-        let mut columns = Self { all_write: true, ..Self::default() };
+        let mut columns = Self::default();
         for append in appends {
             columns.push(append)?;
         }
@@ -144,7 +142,6 @@ impl<'a> Columns<'a> {
 
     fn push(&mut self, append: &'a Append) -> Result<(), Fault> {
         self.appends.push(count(append.events()));
-        self.all_write &= !append.writes.is_empty();
         let number = count(self.appends.len());
         let mut in_append = 0;
         for write in &append.writes {
@@ -174,7 +171,7 @@ impl<'a> Columns<'a> {
 
     /// The statement with its binds. What nobody in the group has is NULL, which is nothing to send and little to do.
     pub(crate) fn bind(self, sql: SqlStr, keys_since: DateTime<Utc>) -> Bound<'static> {
-        let Self { appends, writes, events, keys, queries, .. } = self;
+        let Self { appends, writes, events, keys, queries } = self;
         let keyed = !keys.append.is_empty();
         let queried = !queries.append.is_empty();
         let bound = sqlx::query(sql).bind(appends);
@@ -186,20 +183,19 @@ impl<'a> Columns<'a> {
 
     /// Whether what becomes of the group depends on the ends of its streams alone, and on none of them twice.
     pub(crate) fn are_plain(&self) -> bool {
-        self.all_write && !self.writes.chained && self.keys.append.is_empty() && self.queries.append.is_empty()
+        !self.writes.chained && self.keys.append.is_empty() && self.queries.append.is_empty()
     }
 
     /// What `append_plain` takes.
     pub(crate) fn bind_plain(self, sql: SqlStr) -> Bound<'static> {
-        let Self { appends, writes, events, .. } = self;
-        let singles = |numbers: &[i32]| numbers.iter().all(|number| *number == 1);
-        let several = !(writes.append.len() == appends.len() && singles(&appends) && singles(&writes.events));
-        let given = |numbers: Vec<i32>| several.then_some(numbers);
-        let bound = sqlx::query(sql).bind(given(appends)).bind(given(writes.append));
+        let Self { appends, writes, mut events, .. } = self;
+        // What has no key has events, so that each append has a write.
+        let several_writes = writes.append.len() > appends.len();
+        let several_events = appends.iter().any(|events| *events > 1);
+        let bound = sqlx::query(sql).bind(several_events.then_some(appends));
+        let bound = bound.bind(several_writes.then_some(writes.append));
         let bound = bound.bind(writes.stream).bind(writes.tenants.then_some(writes.tenant)).bind(writes.category);
-        let bound = bound.bind(writes.condition).bind(given(writes.events));
-        let bound = bound.bind(given(events.append)).bind(given(events.write));
-        let bound = bound.bind(given(events.in_append)).bind(given(events.in_write));
+        let bound = events.bind_numbers(bound.bind(writes.condition));
         events.contents.bind(bound)
     }
 
@@ -260,13 +256,17 @@ impl<'a> Events<'a> {
     }
 
     fn bind(mut self, bound: Bound<'static>) -> Bound<'static> {
+        let bound = self.bind_numbers(bound);
+        self.bind_streams(bound)
+    }
+
+    fn bind_numbers(&mut self, bound: Bound<'static>) -> Bound<'static> {
         // Where each append is of one event, its number says all of its place.
         let several = !(self.append.iter().zip(1..).all(|(append, number)| *append == number)
             && self.write.iter().zip(1..).all(|(write, number)| *write == number));
-        let mut given = |numbers: fn(&mut Self) -> &mut Vec<i32>| several.then(|| std::mem::take(numbers(&mut self)));
+        let mut given = |numbers: fn(&mut Self) -> &mut Vec<i32>| several.then(|| std::mem::take(numbers(self)));
         let bound = bound.bind(given(|events| &mut events.append)).bind(given(|events| &mut events.write));
-        let bound = bound.bind(given(|events| &mut events.in_append)).bind(given(|events| &mut events.in_write));
-        self.bind_streams(bound)
+        bound.bind(given(|events| &mut events.in_append)).bind(given(|events| &mut events.in_write))
     }
 
     /// All but the numbers.

@@ -164,9 +164,8 @@ impl Shared {
         if state.connecting.strong_count() > 0 || state.one_until.is_some_and(|until| Instant::now() < until) {
             return;
         }
-        let connecting = Arc::new(());
+        let (shared, connecting) = (Arc::clone(self), Arc::new(()));
         state.connecting = Arc::downgrade(&connecting);
-        let shared = Arc::clone(self);
         let connect = async move {
             let _connecting = connecting;
             let link = shared.commits.another().await;

@@ -5,12 +5,12 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use common::{Crowd, Place, WAITING, in_time, one, place, stream, until, until_two_wait};
+use common::{Crowd, WAITING, hold, in_time, one, place, stream, until, until_two_wait};
 use factum::{
     Append, AppendError, Appended, Condition, EventStore, LogId, PageLimit, Position, ReadLog, RecordedEvent, Version,
 };
 use factum_postgres::PostgresStore;
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{PgConnection, Row};
 use tokio::task::JoinSet;
 
 type Told = Result<Appended, AppendError>;
@@ -30,13 +30,6 @@ fn all(store: &Arc<PostgresStore>, appends: Vec<Append>) -> JoinSet<(usize, Told
 
 async fn answers(tasks: JoinSet<(usize, Told)>) -> BTreeMap<usize, Told> {
     in_time(tasks.join_all()).await.into_iter().collect()
-}
-
-/// Holds the order lock with an append that is not committed.
-async fn hold<'c>(place: &Place, holder: &'c mut PgConnection) -> sqlx::Transaction<'c, sqlx::Postgres> {
-    let mut transaction = holder.begin().await.unwrap();
-    place.store().await.append_in(&mut transaction, one("holder", Condition::Any)).await.unwrap();
-    transaction
 }
 
 async fn log(store: &PostgresStore) -> Vec<RecordedEvent> {
@@ -60,7 +53,7 @@ fn assert_whole(log: &[RecordedEvent]) {
 async fn a_second_transaction_waits_at_the_server_while_the_first_is_under_way() {
     let Some(place) = place().await else { return };
     let store = place.store().await;
-    let crowd = Crowd::of(&store, CROWD);
+    let crowd = Crowd::of(&store, "", CROWD);
     until_two_wait(&place).await;
     let recorded = crowd.end().await;
     let log = log(&store).await;
@@ -139,7 +132,8 @@ async fn where_no_second_connection_is_to_be_had_the_first_one_serves_everybody(
     until(&mut observer, WAITING, |waiting| waiting == 1).await;
     transaction.commit().await.unwrap();
     assert!(answers(tasks).await.values().all(Result::is_ok));
-    until(&mut observer, "SELECT count(*) FROM factum.events", |events| events == CROWD as i64 + 1).await;
+    let head = sqlx::query("SELECT max(position), count(*) FROM factum.events").fetch_one(&mut observer).await.unwrap();
+    assert_eq!((head.get::<i64, _>(0), head.get::<i64, _>(1)), (CROWD as i64 + 1, CROWD as i64 + 1));
 }
 
 /// A connection that is lost with what was sent on it: the other one goes on, and everybody is told what became of it.
@@ -148,7 +142,7 @@ async fn when_one_of_two_connections_is_lost_everything_is_recorded_once() {
     let Some(place) = place().await else { return };
     let store = place.store().await;
     let mut observer = place.connection().await;
-    let crowd = Crowd::of(&store, CROWD);
+    let crowd = Crowd::of(&store, "", CROWD);
     until(&mut observer, "SELECT count(*) FROM factum.events", |events| events > 8 * CROWD as i64).await;
     for round in 0..4 {
         let mut holder = place.connection().await;

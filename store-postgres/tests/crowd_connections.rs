@@ -5,10 +5,11 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use common::{Crowd, WAITING, between, in_time, one, place, until, until_two_wait};
+use common::{Crowd, Place, WAITING, between, hold, in_time, one, place, until, until_two_wait};
 use factum::{Condition, EventStore};
 use factum_postgres::PostgresStore;
-use sqlx::{Connection, Row};
+use sqlx::Row;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
@@ -25,10 +26,12 @@ impl Door {
         self.hangs.store(hangs, Ordering::SeqCst);
     }
 
-    /// The URL that leads through it.
-    fn before(&self, url: &str, folder: &std::path::Path) -> Option<String> {
-        let (listener, server, url) = between(url, folder)?;
-        let Self { hangs, hung } = self.clone();
+    /// With a store behind it that has one connection, and gets no second.
+    async fn with_store(place: &Place) -> Option<(Self, Arc<PostgresStore>, TempDir)> {
+        let folder = tempfile::tempdir().unwrap();
+        let (listener, server, url) = between(&place.url(), folder.path())?;
+        let door = Self::default();
+        let Self { hangs, hung } = door.clone();
         tokio::spawn(async move {
             let mut held = Vec::new();
             while let Ok((mut client, _)) = listener.accept().await {
@@ -40,7 +43,10 @@ impl Door {
                 }
             }
         });
-        Some(url)
+        let store = Arc::new(PostgresStore::connect(&url).await.unwrap());
+        store.append(one("first", Condition::Any)).await.unwrap();
+        door.hang(true);
+        Some((door, store, folder))
     }
 }
 
@@ -48,14 +54,9 @@ impl Door {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_connection_that_is_never_answered_holds_nobody_up() {
     let Some(place) = place().await else { return };
-    let (door, folder) = (Door::default(), tempfile::tempdir().unwrap());
-    let Some(url) = door.before(&place.url(), folder.path()) else { return };
-    let store = Arc::new(PostgresStore::connect(&url).await.unwrap());
-    store.append(one("first", Condition::Any)).await.unwrap();
-    door.hang(true);
-    let (mut holder, other) = (place.connection().await, place.store().await);
-    let mut transaction = holder.begin().await.unwrap();
-    other.append_in(&mut transaction, one("holder", Condition::Any)).await.unwrap();
+    let Some((_door, store, _folder)) = Door::with_store(&place).await else { return };
+    let mut holder = place.connection().await;
+    let transaction = hold(&place, &mut holder).await;
     let mut tasks = JoinSet::new();
     for n in 0..200 {
         let store = Arc::clone(&store);
@@ -72,15 +73,11 @@ async fn a_second_connection_that_is_never_answered_holds_nobody_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_connection_is_made_again_where_the_runtime_ended_in_which_it_was_begun() {
     let Some(place) = place().await else { return };
-    let (door, folder) = (Door::default(), tempfile::tempdir().unwrap());
-    let Some(url) = door.before(&place.url(), folder.path()) else { return };
-    let store = Arc::new(PostgresStore::connect(&url).await.unwrap());
-    store.append(one("first", Condition::Any)).await.unwrap();
-    door.hang(true);
+    let Some((door, store, _folder)) = Door::with_store(&place).await else { return };
     let another = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (theirs, hung) = (Arc::clone(&store), Arc::clone(&door.hung));
     let ended = another.spawn(async move {
-        let crowd = Crowd::of(&theirs, 200);
+        let crowd = Crowd::of(&theirs, "", 200);
         in_time(async {
             while hung.load(Ordering::SeqCst) == 0 {
                 tokio::task::yield_now().await;
@@ -94,22 +91,9 @@ async fn a_second_connection_is_made_again_where_the_runtime_ended_in_which_it_w
     door.hang(false);
     // What was under way in the runtime that ended may be told so.
     while in_time(store.append(one("between", Condition::Any))).await.is_err() {}
-    let mut tasks = JoinSet::new();
-    let ends = Arc::new(AtomicBool::new(false));
-    for n in 0..200 {
-        let (store, ends) = (Arc::clone(&store), Arc::clone(&ends));
-        tasks.spawn(async move {
-            let mut recorded = 0;
-            while !ends.load(Ordering::SeqCst) {
-                store.append(one(&n.to_string(), Condition::Any)).await.unwrap();
-                recorded += 1;
-            }
-            recorded
-        });
-    }
+    let crowd = Crowd::of(&store, "later-", 200);
     until_two_wait(&place).await;
-    ends.store(true, Ordering::SeqCst);
-    let after: u64 = in_time(tasks.join_all()).await.into_iter().sum();
+    let after = crowd.end().await;
     let recorded = store.head().await.unwrap().get(factum::LogId::FIRST).get();
     assert!(recorded >= before + after + 2, "{recorded} events, and {before} and {after} were answered");
 }
@@ -148,7 +132,7 @@ async fn a_group_of_a_crowd_whose_answer_is_lost_is_recorded_once() {
     let Some(url) = cutting(&place.url(), folder.path(), &cut) else { return };
     let store = Arc::new(PostgresStore::connect(&url).await.unwrap());
     let mut observer = place.connection().await;
-    let crowd = Crowd::of(&store, 200);
+    let crowd = Crowd::of(&store, "", 200);
     for round in 1..=8 {
         until(&mut observer, "SELECT count(*) FROM factum.events", |events| events > round * 1_500).await;
         cut.store(1, Ordering::SeqCst);

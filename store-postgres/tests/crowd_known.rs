@@ -5,11 +5,11 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use common::{Place, WAITING, in_time, one, place, stream, until};
+use common::{Place, WAITING, hold, in_time, one, place, stream, until};
 use factum::{Condition, EventStore, LogId, PageLimit, Position, ReadLog, Version};
+use sqlx::Row;
 use sqlx::types::Uuid;
 use sqlx::types::chrono::{DateTime, Utc};
-use sqlx::{Connection, Row};
 use tokio::task::JoinSet;
 
 /// Offers one event of a stream at a version, behind marks.
@@ -67,7 +67,7 @@ async fn the_time_of_a_group_is_not_before_that_of_the_one_before() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_offered_to_a_place_that_another_takes_is_told_where_he_stands() {
     let Some(place) = place().await else { return };
-    let (store, other) = (place.store().await, place.store().await);
+    let store = place.store().await;
     let (mut holder, mut observer) = (place.connection().await, place.connection().await);
     let mut tasks = JoinSet::new();
     for n in 0..200_u32 {
@@ -88,8 +88,7 @@ async fn who_is_offered_to_a_place_that_another_takes_is_told_where_he_stands() 
     }
     for round in 1..=8 {
         until(&mut observer, "SELECT count(*) FROM factum.events", |events| events > round * 1_000).await;
-        let mut transaction = holder.begin().await.unwrap();
-        other.append_in(&mut transaction, one("holder", Condition::Any)).await.unwrap();
+        let transaction = hold(&place, &mut holder).await;
         until(&mut observer, WAITING, |waiting| waiting > 0).await;
         transaction.commit().await.unwrap();
     }

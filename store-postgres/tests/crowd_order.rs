@@ -6,12 +6,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use common::{WAITING, in_time, one, place, stream, until};
+use common::{WAITING, hold, in_time, one, place, stream, until};
 use factum::{AppendError, Condition, EventStore, LogId, PageLimit, Position, ReadLog};
 use factum_postgres::PostgresStore;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt as _, poll};
-use sqlx::Connection;
 use tokio::task::JoinSet;
 
 /// A write without events is a condition alone: nothing is inserted that a unique index could refuse. One was offered with a version
@@ -116,7 +115,7 @@ async fn what_one_task_appends_stands_in_its_order_within_its_budget() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_task_appends_stands_in_its_order_when_connections_are_lost() {
     let Some(place) = place().await else { return };
-    let (mut observer, other) = (place.connection().await, place.store().await);
+    let mut observer = place.connection().await;
     let ended = Arc::new(AtomicUsize::new(0));
     let task = begun_in_order(place.store().await, 60_000, Arc::clone(&ended));
     let task = tokio::spawn(tokio::task::unconstrained(task));
@@ -128,8 +127,7 @@ async fn what_one_task_appends_stands_in_its_order_when_connections_are_lost() {
         })
         .await;
         let mut holder = place.connection().await;
-        let mut transaction = holder.begin().await.unwrap();
-        other.append_in(&mut transaction, one("holder", Condition::Any)).await.unwrap();
+        let transaction = hold(&place, &mut holder).await;
         until(&mut observer, WAITING, |waiting| waiting > 0).await;
         place
             .execute(

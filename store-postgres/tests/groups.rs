@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 
-use common::{OTHERS, Place, WAITING, in_time, one, place, until};
+use common::{OTHERS, Place, WAITING, hold, in_time, place, until};
 use factum::{
     Append, AppendError, Appended, Condition, EventStore, LogId, Metadata, NewEvent, Outcome, PageLimit, Position,
     ReadLog, StreamId, Tenant, Version, Versions,
@@ -130,8 +130,7 @@ async fn together(
     observer: &mut PgConnection,
 ) -> Vec<Result<Appended, AppendError>> {
     let mut holder = place.connection().await;
-    let mut transaction = sqlx::Connection::begin(&mut holder).await.unwrap();
-    place.store().await.append_in(&mut transaction, one("holder", Condition::Any)).await.unwrap();
+    let transaction = hold(place, &mut holder).await;
     let mut under: Vec<Under> = appends.iter().map(|append| store.append(append.clone()) as Under).collect();
     for append in &mut under {
         assert!(futures_util::poll!(append.as_mut()).is_pending());

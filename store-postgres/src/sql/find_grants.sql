@@ -12,7 +12,8 @@ WITH tables (purpose, name, privileges) AS (VALUES
 ), functions (purpose, name) AS (VALUES
   ('read', 'walk_tags_forward'), ('read', 'walk_tags_backward'),
   ('append', 'append_one'), ('append', 'append_run'), ('append', 'append_group'), ('append', 'append_known'),
-  ('append', 'append_plain'), ('append', 'judge'), ('append', 'find_match'), ('append', 'last_version'), ('append', 'remember'), ('append', 'require_settings'),
+  ('append', 'append_plain'), ('append', 'judge'), ('append', 'find_match'),
+  ('append', 'last_version'), ('append', 'remember'), ('append', 'require_settings'),
   ('project', 'find_generation'), ('project', 'commit_page'), ('project', 'forget_versions'), ('project', 'hold_shard'),
   ('project', 'change_shard'), ('project', 'meets'), ('project', 'value_of'), ('project', 'walk_fields'),
   ('project', 'count_fields'), ('project', 'stray_fields'), ('project', 'take_lease'), ('project', 'take_over_shard'),

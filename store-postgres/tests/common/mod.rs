@@ -92,14 +92,20 @@ pub(crate) const OTHERS: &str = "SELECT count(*) FROM pg_stat_activity WHERE dat
 pub(crate) const WAITING: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
+/// Holds the order lock with an append that is not committed.
+pub(crate) async fn hold<'c>(place: &Place, holder: &'c mut PgConnection) -> sqlx::Transaction<'c, sqlx::Postgres> {
+    let mut transaction = holder.begin().await.unwrap();
+    place.store().await.append_in(&mut transaction, one("holder", Condition::Any)).await.unwrap();
+    transaction
+}
+
 /// Ends when two transactions of a crowd wait for the order lock at once, which is then released. While it is held the later one may
 /// have come before the other, and waits in its process from then on: so it is tried again.
 pub(crate) async fn until_two_wait(place: &Place) {
-    let (mut holder, mut observer, other) = (place.connection().await, place.connection().await, place.store().await);
+    let (mut holder, mut observer) = (place.connection().await, place.connection().await);
     in_time(async {
         loop {
-            let mut transaction = holder.begin().await.unwrap();
-            other.append_in(&mut transaction, one("holder", Condition::Any)).await.unwrap();
+            let transaction = hold(place, &mut holder).await;
             until(&mut observer, WAITING, |waiting| waiting > 0).await;
             for _ in 0..50 {
                 if sqlx::query(WAITING).fetch_one(&mut observer).await.unwrap().get::<i64, _>(0) == 2 {
@@ -120,10 +126,11 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    pub(crate) fn of(store: &Arc<PostgresStore>, many: usize) -> Self {
+    /// Their streams have names that begin with this.
+    pub(crate) fn of(store: &Arc<PostgresStore>, name: &str, many: usize) -> Self {
         let (mut tasks, ends) = (JoinSet::new(), Arc::new(AtomicBool::new(false)));
         for number in 0..many {
-            let (store, ends, id) = (Arc::clone(store), Arc::clone(&ends), number.to_string());
+            let (store, ends, id) = (Arc::clone(store), Arc::clone(&ends), format!("{name}{number}"));
             tasks.spawn(async move {
                 let mut version = None;
                 while !ends.load(Ordering::Relaxed) {

@@ -1,15 +1,15 @@
 -- Appends a group without keys and queries that writes no stream twice, which most are: whether it holds depends on the ends of its
--- streams alone. Where all of it holds, two statements do what takes `append_group` a dozen, each of which is made ready anew in every
--- transaction, while all other writers wait; where anything does not hold, `append_group` judges it.
+-- streams alone. Where all of it holds, two statements do what takes `append_group` a dozen, each of which is made ready anew in
+-- every transaction, while all other writers wait; where anything does not hold, `append_group` judges it.
 --
 -- Answers an array: the last position before the group, when it was recorded, in microseconds, for each write the version that its
 -- stream was at, and, unless all holds, for each append its verdict, as `judge` says them.
 --
--- Parameters are those of `append_group`, with streams, tenants and categories for each write. Where each append is one write of one
--- event, all numbers are NULL.
+-- Parameters are those of `append_group`, with streams, tenants and categories for each write. `a_events` is NULL where each append
+-- is of one event, `w_append` where each is one write.
 CREATE FUNCTION factum.append_plain(
   a_events integer[],
-  w_append integer[], w_stream text[], w_tenant text[], w_category text[], w_condition bigint[], w_events integer[],
+  w_append integer[], w_stream text[], w_tenant text[], w_category text[], w_condition bigint[],
   e_append integer[], e_write integer[], e_in_append integer[], e_in_write integer[],
   e_id uuid[], e_type text[], e_schema_version bigint[], e_occurred_at timestamptz[], e_tags text[], e_metadata json[],
   e_payload json[]
@@ -18,8 +18,6 @@ DECLARE
   head bigint;
   recorded timestamptz;
   lasts bigint[];
-  ones integer[];
-  numbers integer[];
 BEGIN
   IF pg_advisory_xact_lock(:lock) IS NULL OR current_setting('transaction_isolation') <> 'read committed'
     OR current_setting('synchronous_commit') = 'off' THEN
@@ -39,12 +37,13 @@ BEGIN
     lasts := coalesce(lasts, array_fill(0::bigint, ARRAY[cardinality(w_stream)]));
     FOR w IN 1 .. cardinality(w_stream) LOOP
       IF (CASE w_condition[w] WHEN -1 THEN false WHEN -2 THEN lasts[w] = 0 ELSE lasts[w] <> w_condition[w] END) THEN
-        ones := array_fill(1, ARRAY[cardinality(w_stream)]);
-        numbers := ARRAY(SELECT generate_series(1, cardinality(w_stream)));
         RETURN (
           SELECT ARRAY[g.head, (extract(epoch FROM g.recorded_at) * 1000000)::bigint] || g.lasts || g.verdicts::bigint[]
           FROM factum.append_group(
-            coalesce(a_events, ones), coalesce(w_append, numbers), w_stream, w_tenant, w_condition, coalesce(w_events, ones), NULL,
+            coalesce(a_events, array_fill(1, ARRAY[cardinality(e_id)])),
+            coalesce(w_append, ARRAY(SELECT generate_series(1, cardinality(w_stream)))), w_stream, w_tenant, w_condition,
+            -- How many events a write has is asked where another write of the group is to its stream.
+            NULL, NULL,
             e_append, e_write, e_in_append, e_in_write,
             ARRAY(SELECT w_stream[coalesce(e_write[e.n], e.n)] FROM generate_series(1, cardinality(e_id)) AS e(n)),
             CASE WHEN w_tenant IS NOT NULL THEN
