@@ -199,3 +199,19 @@ async fn each_of_a_group_on_the_same_streams_is_told_what_it_would_be_told_alone
     groups(Kind { streams: 9, right: 6, simple: false }, 40).await;
     groups(Kind { streams: 9, right: 6, simple: true }, 40).await;
 }
+
+/// A clock that was set back.
+#[tokio::test]
+async fn the_time_of_a_group_is_not_before_that_of_the_one_before() {
+    let Some(place) = place().await else { return };
+    place
+        .execute(
+            "INSERT INTO factum.events SELECT 1, 1, '2100-01-01Z', NULL, gen_random_uuid(), 1, '', 'account', 'account-1', \
+             'Deposited', NULL, NULL, '{}'",
+        )
+        .await;
+    let store = place.store().await;
+    let append = common::one("2", Condition::NoStream).and(common::stream("3"), Condition::Any, vec![common::event()]);
+    let Outcome::Accepted { recorded_at, .. } = store.append(append).await.unwrap().outcome else { panic!("refused") };
+    assert_eq!(recorded_at.to_rfc3339(), "2100-01-01T00:00:00+00:00");
+}
