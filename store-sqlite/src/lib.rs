@@ -2,7 +2,9 @@
 //!
 //! [`SqliteStore`] implements [`EventStore`](factum::EventStore), [`SnapshotStore`](factum::SnapshotStore) and
 //! [`ReadModelStore`](factum::ReadModelStore). One thread writes, and takes all that waits into one transaction, unless a
-//! caller who is alone commits by itself ([`SqliteOptions::commit_in_place`]); a few threads read beside it. Several processes may open one file.
+//! caller who is alone commits by itself ([`SqliteOptions::commit_in_place`]); another, once many write at a time, tells them
+//! how it went; a few read beside them. Several processes may open one file. Its log beside it grows to about 16 MiB before it is
+//! moved into the file, or further where one transaction is larger or a reader holds it.
 //!
 //! ```
 //! use factum::{Append, Condition, EventStore, EventType, NewEvent, StreamId};
@@ -25,6 +27,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::await_holding_lock, clippy::cast_possible_truncation)
 )]
 
+mod answers;
 mod append;
 mod backup;
 mod condition;

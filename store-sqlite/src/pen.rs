@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use factum::Bell;
 use rusqlite::{Connection, ErrorCode};
 
+use crate::answers::Answers;
 use crate::error::trouble;
 use crate::gate::Gate;
 use crate::inside::{Hot, Inside, Known};
@@ -27,6 +28,7 @@ pub(crate) struct Pen {
     conn: Connection,
     pub(crate) known: Known,
     pub(crate) pace: Pace,
+    answers: Answers,
     file: Arc<Path>,
     pub(crate) bell: Arc<Bell>,
     /// Where the connection's settings are for.
@@ -60,7 +62,17 @@ impl Pen {
         let known = Known::new(Gate::install(&conn)?);
         drop(Hot::prepare(&conn)?);
         let checkpoint_pages = conn.pragma_query_value(None, "wal_autocheckpoint", |row| row.get(0))?;
-        Ok(Self { conn, known, pace: Pace::new(), file, bell, set_for: None, busy_timeout, checkpoint_pages })
+        Ok(Self {
+            conn,
+            known,
+            pace: Pace::new(),
+            answers: Answers::default(),
+            file,
+            bell,
+            set_for: None,
+            busy_timeout,
+            checkpoint_pages,
+        })
     }
 
     /// Sets the connection for a place. The thread waits for locks and moves the log into the file; a caller's thread
@@ -161,11 +173,11 @@ impl Pen {
         }
     }
 
-    fn answer(&self, jobs: Vec<Box<dyn Job>>, events: u64) {
+    fn answer(&mut self, jobs: Vec<Box<dyn Job>>, events: u64) {
         if events > 0 {
             self.bell.ring();
         }
-        jobs.into_iter().for_each(|job| job.committed());
+        self.answers.tell(jobs);
     }
 
     /// Runs these jobs in one transaction; after an error none of them is done, unless it says `unknown`.

@@ -22,6 +22,11 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 /// The smallest page that SQLite knows, and so the smallest database, in bytes.
 const SMALLEST_DATABASE: u64 = 512;
 
+/// At how many pages of 4 KiB the log is moved into the file. Four times as many as SQLite has by itself: events of many
+/// streams change the same pages of an index again and again, and only the last of each has to be moved
+/// (docs/decisions/015).
+const LOG_PAGES: i64 = 4_000;
+
 /// A file that was recognised as a store.
 #[derive(Debug)]
 pub(crate) struct Opened {
@@ -182,6 +187,7 @@ pub(crate) fn prepare_writer(conn: &Connection, options: &SqliteOptions) -> rusq
         Synchronous::Normal => "NORMAL",
     };
     conn.pragma_update(None, "synchronous", synchronous)?;
+    conn.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     // A log that a large commit has blown up is cut back after its next checkpoint.
     conn.pragma_update(None, "journal_size_limit", 64 << 20)?;
     conn.execute_batch(include_str!("sql/projected_tables.sql"))?;

@@ -370,7 +370,7 @@ async fn the_log_beside_the_file_does_not_grow_while_one_appends_alone() {
     }
     assert!(counts(&store).0 - before > 500, "not in place");
     let log = crate::schema::size(&crate::schema::beside(store.file(), "-wal"));
-    assert!(log < 10 << 20, "{log} bytes");
+    assert!(log < 20 << 20, "{log} bytes of 30 million that were written");
 }
 
 fn fixture(file: std::path::PathBuf) -> Fixture {

@@ -77,6 +77,8 @@ fn table(file: &Path, made: &Made, bare: bool) -> Result<Connection> {
     let connection = Connection::open(file)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
+    // As ours has it, and better than SQLite's own.
+    connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
     connection.execute_batch(&made.table)?;
     if !bare {
         made.indexes.iter().try_for_each(|index| connection.execute_batch(index))?;
