@@ -48,6 +48,7 @@ pub(crate) fn bind_next(
     let statement = match (event.tags.is_empty(), next.version == Version::FIRST) {
         (false, _) => &sql.append_next_tagged,
         (true, true) => &sql.append_next_new,
+        (true, false) if next.sure => &sql.append_next_sure,
         (true, false) => &sql.append_next,
     };
     let bound = bind_event(bind_stream(statement, write, column(next.version.get())), event)?;

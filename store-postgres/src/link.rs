@@ -116,7 +116,7 @@ impl Link {
             Err(error) => {
                 let Some(never) = refuses_place(&error) else { return Err(error.into()) };
                 tracing::debug!(%error, never, "an event was not taken at its place; it is sent again to have that looked up");
-                self.sole.forget(never);
+                self.sole.refused(never);
                 Ok(None)
             }
         }

@@ -12,6 +12,11 @@ use factum::{Appended, Condition, Outcome, Position, StreamId, StreamWrite, Vers
 /// After how many appends in a row, with nobody else's in between, it begins to guess: a wrong guess costs more than none.
 const ROW: u32 = 8;
 
+/// After how many it is sure of what it guesses, and how long it is no more after a place was taken that it was sure of: that stands
+/// in the server's log as an error, so there is at most one in an hour for each process.
+const LONG_ROW: u32 = 512;
+const UNSURE: Duration = Duration::from_secs(3_600);
+
 /// How old what it knows of the log may be, and of a stream. Somebody with the rights of the owner could take away what was appended,
 /// and what is free then is not the end. The server looks at the time of the log again.
 const RECENT: Duration = Duration::from_secs(1);
@@ -30,6 +35,8 @@ pub(crate) struct Sole {
     ends: HashMap<StreamId, (Version, Instant)>,
     /// Whether the server would not have it.
     never: bool,
+    /// When the server last said by an error that it would not.
+    refused: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +53,8 @@ pub(crate) struct Next {
     pub(crate) position: Position,
     /// When the last event of the log was recorded.
     pub(crate) after: DateTime<Utc>,
+    /// Whether that place is almost certainly free: if it is not, that may be an error.
+    pub(crate) sure: bool,
 }
 
 impl Sole {
@@ -59,8 +68,9 @@ impl Sole {
         if !known || !write.condition.holds(end) {
             return None;
         }
-        let version = Version::after(end);
-        Some(Next { version, position: after(head.position), after: head.recorded_at })
+        // A stream of which nothing is known may well be there, whoever appends.
+        let sure = end.is_some() && self.row >= LONG_ROW && self.refused.is_none_or(|when| when.elapsed() > UNSURE);
+        Some(Next { version: Version::after(end), position: after(head.position), after: head.recorded_at, sure })
     }
 
     /// Takes note of an answer.
@@ -80,9 +90,10 @@ impl Sole {
         self.ends.extend(ends);
     }
 
-    /// Knows nothing any more, or does not even guess again.
-    pub(crate) fn forget(&mut self, never: bool) {
-        *self = Self { never, ..Self::default() };
+    /// The server would not have an event at its place, and said so by an error: knows nothing any more, or does not even guess
+    /// again.
+    pub(crate) fn refused(&mut self, never: bool) {
+        *self = Self { never, refused: Some(Instant::now()), ..Self::default() };
     }
 }
 
@@ -128,7 +139,8 @@ mod tests {
     #[test]
     fn the_next_event_follows_what_this_connection_appended_last() {
         let sole = sole(20);
-        let next = Next { version: version(21), position: Position::new(21), after: DateTime::UNIX_EPOCH };
+        let after = DateTime::UNIX_EPOCH;
+        let next = Next { version: version(21), position: Position::new(21), after, sure: false };
         for condition in [Condition::Version(version(20)), Condition::Exists, Condition::Any] {
             assert_eq!(sole.next(&write("account-1", condition)), Some(next), "{condition:?}");
         }
@@ -176,6 +188,29 @@ mod tests {
     }
 
     #[test]
+    fn a_place_is_sure_after_a_long_row_in_a_stream_that_is_known() {
+        let sure = |sole: &Sole, name, condition| sole.next(&write(name, condition)).map(|next| next.sure);
+        // The first one follows nothing.
+        assert_eq!(sure(&sole(u64::from(LONG_ROW)), "account-1", Condition::Any), Some(false));
+        let mut sole = sole(u64::from(LONG_ROW) + 1);
+        assert_eq!(sure(&sole, "account-1", Condition::Any), Some(true));
+        assert_eq!(sure(&sole, "account-2", Condition::NoStream), Some(false), "it may be there");
+        sole.learn(&answer("account-2", 1_000, 1));
+        assert_eq!(sure(&sole, "account-2", Condition::Any), None);
+    }
+
+    #[test]
+    fn a_place_that_was_taken_by_another_is_sure_again_after_an_hour_and_no_sooner() {
+        let mut sole = Sole::default();
+        sole.refused(false);
+        (1..=2_000).for_each(|n| sole.learn(&answer("account-1", n, n)));
+        let sure = |sole: &Sole| sole.next(&write("account-1", Condition::Any)).map(|next| next.sure);
+        assert_eq!(sure(&sole), Some(false));
+        sole.refused = sole.refused.and_then(|when| when.checked_sub(UNSURE));
+        assert_eq!(sure(&sole), Some(true));
+    }
+
+    #[test]
     fn the_end_of_a_stream_that_was_written_long_ago_is_looked_up_again() {
         let mut sole = sole(20);
         sole.ends.values_mut().for_each(|(_, learned)| *learned = learned.checked_sub(RECENT_END).unwrap());
@@ -186,11 +221,11 @@ mod tests {
     #[test]
     fn what_the_server_would_never_have_is_not_tried_again() {
         let mut sole = sole(20);
-        sole.forget(false);
+        sole.refused(false);
         assert_eq!(sole.next(&write("account-1", Condition::Any)), None);
         (1..=20).for_each(|n| sole.learn(&answer("account-1", n, n)));
         assert!(sole.next(&write("account-1", Condition::Any)).is_some());
-        sole.forget(true);
+        sole.refused(true);
         (1..=20).for_each(|n| sole.learn(&answer("account-1", n, n)));
         assert_eq!(sole.next(&write("account-1", Condition::Any)), None);
     }

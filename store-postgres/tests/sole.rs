@@ -90,6 +90,51 @@ async fn what_another_commits_while_a_lone_writer_waits_for_the_lock_comes_first
     }
 }
 
+/// How many transactions of the database have failed, once all connections but one have ended, and with them have said so.
+async fn failed(place: &Place) -> i64 {
+    let failed = "SELECT xact_rollback, (SELECT count(*) FROM pg_stat_activity AS other
+          WHERE other.datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid())
+        FROM pg_stat_database WHERE datname = current_database()";
+    let mut connection = place.connection().await;
+    in_time(async {
+        loop {
+            let row = sqlx::query(failed).fetch_one(&mut connection).await.unwrap();
+            if row.get::<i64, _>(1) == 0 {
+                return row.get(0);
+            }
+        }
+    })
+    .await
+}
+
+/// A place that it was sure of is taken with an error, which stands in the server's log: then it is sure of none for long.
+#[tokio::test]
+async fn who_was_alone_for_long_is_told_what_is_so_and_leaves_one_error_at_the_server() {
+    let Some(place) = place().await else { return };
+    let (lone, other) = (place.store().await, place.store().await);
+    let mut head = 0;
+    for round in 1..=3 {
+        for _ in 0..600 {
+            head += 1;
+            assert_eq!(position(&lone.append(one("1", Condition::Any)).await.unwrap()), head);
+        }
+        let mut holder = place.connection().await;
+        let mut transaction = holder.begin().await.unwrap();
+        other.append_in(&mut transaction, one("2", Condition::Any)).await.unwrap();
+        let waits = Arc::clone(&lone);
+        let waiting = tokio::spawn(async move { waits.append(one("1", Condition::Any)).await });
+        place.until_somebody_waits_for_a_lock().await;
+        transaction.commit().await.unwrap();
+        let appended = waiting.await.unwrap().unwrap();
+        head += 2;
+        let version = appended.version(&stream("1")).map(Version::get);
+        assert_eq!((position(&appended), version), (head, Some(601 * round)));
+    }
+    lone.close().await.unwrap();
+    other.close().await.unwrap();
+    assert_eq!(failed(&place).await, 1, "errors in the server's log");
+}
+
 /// A rolled back append leaves nothing behind, and no gap.
 #[tokio::test]
 async fn what_another_rolls_back_while_a_lone_writer_waits_leaves_no_gap() {
