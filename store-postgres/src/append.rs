@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use factum::{
     Append, AppendError, Appended, Fault, FaultKind, LogId, NewEvent, Outcome, Position, StreamWrite, Version, Versions,
 };
-use sqlx::postgres::PgRow;
-use sqlx::{Row, SqlStr};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::{Arguments, Row, SqlStr};
 
 use crate::columns::{Json, column, condition_column, metadata_column, tag_texts, tenant_column};
 use crate::db::Bound;
@@ -58,8 +58,16 @@ pub(crate) fn bind_next(
 /// What these statements begin with.
 fn bind_stream(statement: &SqlStr, write: &StreamWrite, number: i64) -> Bound<'static> {
     let (stream, tenant) = (&write.stream, tenant_column(write.stream.tenant()));
-    sqlx::query(statement.clone()).bind(stream.name()).bind(tenant).bind(stream.category()).bind(number)
+    let mut binds = PgArguments::default();
+    // Room for all at once: it would else be moved half a dozen times as it grows.
+    binds.reserve(MOST_BINDS, OTHER_BYTES + write.events.first().map_or(0, |event| event.payload.len()));
+    let bound = sqlx::query_with(statement.clone(), binds);
+    bound.bind(stream.name()).bind(tenant).bind(stream.category()).bind(number)
 }
+
+/// How many binds such a statement has at most, and in how many bytes all but the payload have room as a rule.
+const MOST_BINDS: usize = 13;
+const OTHER_BYTES: usize = 320;
 
 fn bind_event(bound: Bound<'static>, event: &NewEvent) -> Result<Bound<'static>, Fault> {
     let metadata = metadata_column(event)?;
