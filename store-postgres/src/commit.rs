@@ -15,6 +15,7 @@ use crate::error::{fault, is_elsewhere, is_silence, may_pass, silent};
 use crate::known::{Departed, Known};
 use crate::link::{Broken, Link, Lost, again, by_copy};
 use crate::options::KeyRetention;
+use crate::sole::Sure;
 use crate::wake::Ringer;
 
 /// What a caller is told.
@@ -30,6 +31,7 @@ pub(crate) struct Commits {
     head: Arc<AtomicI64>,
     ringer: Ringer,
     known: Known,
+    sure: Sure,
     /// Held from the taking of a group until it is sent, if it has to wait for nothing.
     pub(crate) departing: Mutex<()>,
 }
@@ -45,7 +47,8 @@ impl Commits {
         head: Arc<AtomicI64>,
         ringer: Ringer,
     ) -> Self {
-        Self { db, retention, patience, head, ringer, known: Known::default(), departing: Mutex::new(()) }
+        let sure = Sure::new(Arc::clone(&head));
+        Self { db, retention, patience, head, ringer, known: Known::default(), sure, departing: Mutex::new(()) }
     }
 
     /// Whether an append holds the order lock from one message to the next: whoever drives it must not stop in between.
@@ -58,7 +61,7 @@ impl Commits {
     /// What is not done for each of a lone caller is boxed: a future is moved as it is made, with all that it may come to hold.
     pub(crate) async fn commit_alone(&self, mut link: Option<Link>, append: &Append) -> (Option<Link>, Done) {
         let offered = match &mut link {
-            Some(link) => link.offer(&self.db, append).await,
+            Some(link) => link.offer(&self.db, append, &self.sure).await,
             None => Ok(None),
         };
         let broken = match offered {
@@ -126,9 +129,10 @@ impl Commits {
             (Some(link), Some(offer), _) if !self.db.behind_pooler() => {
                 link.offer_group(&self.db, appends, offer, &self.known).await
             }
-            (Some(link), None, [append]) if departed.is_first() => {
-                link.offer(&self.db, append).await.map(|appended| appended.map(|appended| vec![Ok(appended)]))
-            }
+            (Some(link), None, [append]) if departed.is_first() => link
+                .offer(&self.db, append, &self.sure)
+                .await
+                .map(|appended| appended.map(|appended| vec![Ok(appended)])),
             _ => Ok(None),
         };
         match offered {

@@ -19,7 +19,7 @@ use crate::judged::Judged;
 use crate::keys;
 use crate::known::{Known, Offer};
 use crate::options::KeyRetention;
-use crate::sole::Sole;
+use crate::sole::{Sole, Sure};
 
 /// A connection of the writer.
 #[derive(Debug)]
@@ -100,23 +100,26 @@ impl Link {
 
     /// Sends an event to where it belongs if nobody else has appended; `None` where that is not known, or somebody has, so that
     /// nothing was recorded.
-    pub(crate) async fn offer(&mut self, db: &Db, append: &Append) -> Result<Option<Appended>, Broken> {
+    pub(crate) async fn offer(&mut self, db: &Db, append: &Append, all: &Sure) -> Result<Option<Appended>, Broken> {
         let Some((write, [event])) = as_one(append).map(|write| (write, write.events.as_slice())) else {
             return Ok(None);
         };
         // Behind a pooler there may be another server at the other end by now.
-        let Some(next) = self.sole.next(write).filter(|_| !db.behind_pooler()) else { return Ok(None) };
+        let Some(next) = self.sole.next(write, all).filter(|_| !db.behind_pooler()) else { return Ok(None) };
         let bound = bind_next(&db.sql, write, event, next).map_err(Broken::NotSent)?;
         match db.in_time(1, bound.fetch_optional(&mut self.conn), |silence| silence).await {
             Ok(row) => {
                 let appended = answer_next(row.as_ref(), write, next)?;
-                appended.iter().for_each(|appended| self.learn(appended));
+                self.learn(&appended);
                 Ok(appended)
             }
             Err(error) => {
                 let Some(never) = refuses_place(&error) else { return Err(error.into()) };
                 tracing::debug!(%error, never, "an event was not taken at its place; it is sent again to have that looked up");
-                self.sole.refused(never);
+                self.sole.forget(never);
+                if next.sure {
+                    all.refused();
+                }
                 Ok(None)
             }
         }
@@ -145,15 +148,17 @@ impl Link {
         let recorded_at: Option<DateTime<Utc>> = row.try_get(0)?;
         Ok(recorded_at.map(|recorded_at| {
             let appended = answers_known(appends, offer, recorded_at);
-            appended.iter().for_each(|appended| self.learn(appended));
+            self.learn(&appended);
             appended.into_iter().map(Ok).collect()
         }))
     }
 
-    /// Takes note of what was recorded.
-    fn learn(&mut self, appended: &Appended) {
-        self.end.after = self.end.after.max(appended.cursor.get(factum::LogId::FIRST).as_i64());
-        self.sole.learn(appended);
+    /// Takes note of what was recorded in one transaction.
+    fn learn<'a>(&mut self, told: impl IntoIterator<Item = &'a Appended> + Clone) {
+        for appended in told.clone() {
+            self.end.after = self.end.after.max(appended.cursor.get(factum::LogId::FIRST).as_i64());
+        }
+        self.sole.learn(told);
     }
 
     /// Sends a group and tells what became of each append in it.
@@ -175,9 +180,9 @@ impl Link {
                 Answer::Known => self.known(db, append, retention).await,
                 Answer::Matched(position) => self.conflicting(db, append, position).await,
             };
-            done.iter().for_each(|appended| self.learn(appended));
             told.push(done);
         }
+        self.learn(told.iter().flatten());
         Ok(told)
     }
 

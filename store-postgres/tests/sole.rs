@@ -10,11 +10,11 @@ use factum::{Append, AppendError, Appended, Condition, EventStore, LogId, PageLi
 use factum_postgres::PostgresStore;
 use sqlx::{Connection, Row};
 
-/// More than a writer takes to see that it is alone.
-const ALONE: usize = 20;
+/// More than a writer takes to see that it is alone, and to be sure of it.
+const ALONE: [usize; 2] = [20, 600];
 
-async fn alone(store: &PostgresStore, id: &str) {
-    for _ in 0..ALONE {
+async fn alone(store: &PostgresStore, id: &str, many: usize) {
+    for _ in 0..many {
         store.append(one(id, Condition::Any)).await.unwrap();
     }
 }
@@ -67,12 +67,11 @@ async fn a_writer_that_is_alone_has_nothing_looked_up_and_is_right() {
 
 #[tokio::test]
 async fn what_another_commits_while_a_lone_writer_waits_for_the_lock_comes_first() {
-    let Some(place) = place().await else { return };
-    let (lone, other) = (place.store().await, place.store().await);
-    alone(&lone, "1").await;
-    let seen = Version::new(ALONE as u64).unwrap();
-    for condition in [Condition::Any, Condition::Version(seen)] {
-        let head = lone.head().await.unwrap().get(LogId::FIRST).get();
+    let seen = |many: usize| Condition::Version(Version::new(many as u64).unwrap());
+    for (many, condition) in ALONE.into_iter().flat_map(|many| [(many, Condition::Any), (many, seen(many))]) {
+        let Some(place) = place().await else { return };
+        let (lone, other) = (place.store().await, place.store().await);
+        alone(&lone, "1", many).await;
         let mut holder = place.connection().await;
         let mut transaction = holder.begin().await.unwrap();
         other.append_in(&mut transaction, one("1", Condition::Any)).await.unwrap();
@@ -81,9 +80,9 @@ async fn what_another_commits_while_a_lone_writer_waits_for_the_lock_comes_first
         place.until_somebody_waits_for_a_lock().await;
         transaction.commit().await.unwrap();
         match (condition, waiting.await.unwrap()) {
-            (Condition::Any, Ok(appended)) => assert_eq!(position(&appended), head + 2),
+            (Condition::Any, Ok(appended)) => assert_eq!(position(&appended), many as u64 + 2),
             (Condition::Version(_), Err(AppendError::Conflict { expected, actual, .. })) => {
-                assert_eq!((expected, actual.map(Version::get)), (condition, Some(head + 1)));
+                assert_eq!((expected, actual.map(Version::get)), (condition, Some(many as u64 + 1)));
             }
             (_, other) => panic!("{condition:?}: {other:?}"),
         }
@@ -92,17 +91,14 @@ async fn what_another_commits_while_a_lone_writer_waits_for_the_lock_comes_first
 
 /// How many transactions of the database have failed, once all connections but one have ended, and with them have said so.
 async fn failed(place: &Place) -> i64 {
-    let failed = "SELECT xact_rollback, (SELECT count(*) FROM pg_stat_activity AS other
-          WHERE other.datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid())
-        FROM pg_stat_database WHERE datname = current_database()";
+    let others = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    let failed = "SELECT xact_rollback FROM pg_stat_database WHERE datname = current_database()";
     let mut connection = place.connection().await;
+    let mut number = async |query: &'static str| sqlx::query(query).fetch_one(&mut connection).await.unwrap().get(0);
     in_time(async {
-        loop {
-            let row = sqlx::query(failed).fetch_one(&mut connection).await.unwrap();
-            if row.get::<i64, _>(1) == 0 {
-                return row.get(0);
-            }
-        }
+        while number(others).await > 0_i64 {}
+        number(failed).await
     })
     .await
 }
@@ -138,61 +134,72 @@ async fn who_was_alone_for_long_is_told_what_is_so_and_leaves_one_error_at_the_s
 /// A rolled back append leaves nothing behind, and no gap.
 #[tokio::test]
 async fn what_another_rolls_back_while_a_lone_writer_waits_leaves_no_gap() {
-    let Some(place) = place().await else { return };
-    let (lone, other) = (place.store().await, place.store().await);
-    alone(&lone, "1").await;
-    let mut holder = place.connection().await;
-    let mut transaction = holder.begin().await.unwrap();
-    other.append_in(&mut transaction, one("1", Condition::Any)).await.unwrap();
-    let waits = Arc::clone(&lone);
-    let waiting = tokio::spawn(async move { waits.append(one("1", Condition::Any)).await });
-    place.until_somebody_waits_for_a_lock().await;
-    transaction.rollback().await.unwrap();
-    assert_eq!(position(&waiting.await.unwrap().unwrap()), ALONE as u64 + 1);
+    for many in ALONE {
+        let Some(place) = place().await else { return };
+        let (lone, other) = (place.store().await, place.store().await);
+        alone(&lone, "1", many).await;
+        let mut holder = place.connection().await;
+        let mut transaction = holder.begin().await.unwrap();
+        other.append_in(&mut transaction, one("1", Condition::Any)).await.unwrap();
+        let waits = Arc::clone(&lone);
+        let waiting = tokio::spawn(async move { waits.append(one("1", Condition::Any)).await });
+        place.until_somebody_waits_for_a_lock().await;
+        transaction.rollback().await.unwrap();
+        assert_eq!(position(&waiting.await.unwrap().unwrap()), many as u64 + 1);
+    }
 }
 
 #[tokio::test]
 async fn a_writer_whose_connection_was_ended_goes_on_where_the_log_ends() {
-    let Some(place) = place().await else { return };
-    let (lone, other) = (place.store().await, place.store().await);
-    alone(&lone, "1").await;
-    place.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()").await;
-    other.append(one("1", Condition::Any)).await.unwrap();
-    assert_eq!(position(&lone.append(one("1", Condition::Any)).await.unwrap()), ALONE as u64 + 2);
+    for many in ALONE {
+        let Some(place) = place().await else { return };
+        let (lone, other) = (place.store().await, place.store().await);
+        alone(&lone, "1", many).await;
+        place.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()").await;
+        other.append(one("1", Condition::Any)).await.unwrap();
+        assert_eq!(position(&lone.append(one("1", Condition::Any)).await.unwrap()), many as u64 + 2);
+    }
 }
 
 /// Somebody with the rights of the owner wrote into the log by hand.
 #[tokio::test]
 async fn what_was_put_into_the_log_by_hand_is_not_overwritten() {
-    let Some(place) = place().await else { return };
-    let lone = place.store().await;
-    alone(&lone, "1").await;
-    let by_hand = "INSERT INTO factum.events
-        SELECT 1000, version + 1, recorded_at, occurred_at, gen_random_uuid(), schema_version, tenant, category, stream,
-          event_type, tags, metadata, payload
-        FROM factum.events ORDER BY position DESC LIMIT 1";
-    place.execute(by_hand).await;
-    let appended = lone.append(one("1", Condition::Any)).await.unwrap();
-    assert_eq!((position(&appended), appended.version(&stream("1")).map(Version::get)), (1001, Some(ALONE as u64 + 2)));
+    for many in ALONE {
+        let Some(place) = place().await else { return };
+        let lone = place.store().await;
+        alone(&lone, "1", many).await;
+        let by_hand = "INSERT INTO factum.events
+            SELECT 1000, version + 1, recorded_at, occurred_at, gen_random_uuid(), schema_version, tenant, category, stream,
+              event_type, tags, metadata, payload
+            FROM factum.events ORDER BY position DESC LIMIT 1";
+        place.execute(by_hand).await;
+        let appended = lone.append(one("1", Condition::Any)).await.unwrap();
+        assert_eq!(
+            (position(&appended), appended.version(&stream("1")).map(Version::get)),
+            (1001, Some(many as u64 + 2))
+        );
+    }
 }
 
 /// As a restore in one transaction does it, under a writer that lives on.
 #[tokio::test]
 async fn a_log_that_is_shorter_after_a_long_wait_gets_no_gap() {
-    let Some(place) = place().await else { return };
-    let lone = place.store().await;
-    alone(&lone, "1").await;
-    let mut holder = place.connection().await;
-    let mut transaction = holder.begin().await.unwrap();
-    let shorter = "LOCK TABLE factum.events; ALTER TABLE factum.events DISABLE TRIGGER ALL;
-        DELETE FROM factum.events WHERE position > 10; ALTER TABLE factum.events ENABLE ALWAYS TRIGGER events_are_never_changed";
-    sqlx::raw_sql(shorter).execute(&mut *transaction).await.unwrap();
-    let waits = Arc::clone(&lone);
-    let waiting = tokio::spawn(async move { waits.append(one("1", Condition::Any)).await });
-    place.until_somebody_waits_for("relation").await;
-    sqlx::raw_sql("SELECT pg_sleep(1.1)").execute(&mut *transaction).await.unwrap();
-    transaction.commit().await.unwrap();
-    assert_eq!(position(&waiting.await.unwrap().unwrap()), 11);
+    for many in ALONE {
+        let Some(place) = place().await else { return };
+        let lone = place.store().await;
+        alone(&lone, "1", many).await;
+        let mut holder = place.connection().await;
+        let mut transaction = holder.begin().await.unwrap();
+        let shorter = "LOCK TABLE factum.events; ALTER TABLE factum.events DISABLE TRIGGER ALL;
+            DELETE FROM factum.events WHERE position > 10; ALTER TABLE factum.events ENABLE ALWAYS TRIGGER events_are_never_changed";
+        sqlx::raw_sql(shorter).execute(&mut *transaction).await.unwrap();
+        let waits = Arc::clone(&lone);
+        let waiting = tokio::spawn(async move { waits.append(one("1", Condition::Any)).await });
+        place.until_somebody_waits_for("relation").await;
+        sqlx::raw_sql("SELECT pg_sleep(1.1)").execute(&mut *transaction).await.unwrap();
+        transaction.commit().await.unwrap();
+        assert_eq!(position(&waiting.await.unwrap().unwrap()), 11);
+    }
 }
 
 #[tokio::test]
@@ -201,8 +208,8 @@ async fn a_writer_that_may_not_offer_a_place_has_it_looked_up() {
     // Which no insertion may have that passes over what is there already.
     place.execute("CREATE RULE heard AS ON INSERT TO factum.events DO ALSO NOTIFY heard").await;
     let lone = place.store().await;
-    alone(&lone, "1").await;
-    assert_eq!(position(&lone.append(one("1", Condition::Any)).await.unwrap()), ALONE as u64 + 1);
+    alone(&lone, "1", ALONE[0]).await;
+    assert_eq!(position(&lone.append(one("1", Condition::Any)).await.unwrap()), ALONE[0] as u64 + 1);
 }
 
 /// What each stream holds, as the test reckons it.

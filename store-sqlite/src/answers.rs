@@ -1,7 +1,8 @@
 //! Who tells the callers of a group that it is committed: a thread of its own where they are many, so that the next group
 //! is written meanwhile (docs/decisions/015).
 
-use std::sync::mpsc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use crate::job::Job;
@@ -9,62 +10,84 @@ use crate::job::Job;
 /// From how many jobs on a group is told by the other thread. To hand it over costs about as much as to tell five.
 const MANY: usize = 16;
 
+/// How many groups may wait to be told. Where whoever tells is held up by a waker, whoever writes tells too, and so waits: what was
+/// written is held until its callers are told.
+const GROUPS: usize = 2;
+
 type Group = Vec<Box<dyn Job>>;
 
-/// Tells callers. Ends, when dropped, once all have been told.
+/// Tells callers.
 #[derive(Debug, Default)]
-pub(crate) struct Answers {
-    /// Only where there was a large group.
-    teller: Option<Teller>,
+pub(crate) enum Answers {
+    /// There was no large group yet.
+    #[default]
+    Here,
+    Beside(Teller),
+    /// No thread could be started.
+    Never,
 }
 
+/// The thread that tells. Ends, when dropped, once all have been told.
 #[derive(Debug)]
-struct Teller {
-    groups: mpsc::Sender<Group>,
-    thread: JoinHandle<()>,
+pub(crate) struct Teller {
+    groups: Option<SyncSender<Group>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Answers {
     /// Tells each of these jobs that it is committed, now or soon.
     pub(crate) fn tell(&mut self, group: Group) {
-        let left = if group.len() < MANY { group } else { self.hand_over(group) };
-        left.into_iter().for_each(|job| job.committed());
+        if group.len() < MANY {
+            return tell_all(group);
+        }
+        if let Self::Here = self {
+            *self = Self::start();
+        }
+        let left = match self {
+            Self::Beside(teller) => teller.hand_over(group),
+            Self::Here | Self::Never => group,
+        };
+        tell_all(left);
     }
 
-    /// Leaves a group to the other thread, and gives it back where there is none.
-    fn hand_over(&mut self, group: Group) -> Group {
-        let Some(teller) = self.teller.take().or_else(Teller::start) else { return group };
-        match teller.groups.send(group) {
-            Ok(()) => {
-                self.teller = Some(teller);
-                Vec::new()
+    fn start() -> Self {
+        let (groups, came) = sync_channel::<Group>(GROUPS);
+        let thread = std::thread::Builder::new().name("factum-sqlite-answers".to_owned());
+        match thread.spawn(move || came.iter().for_each(tell_all)) {
+            Ok(thread) => Self::Beside(Teller { groups: Some(groups), thread: Some(thread) }),
+            Err(error) => {
+                tracing::warn!(%error, "no thread could be started that answers: the one that writes does it");
+                Self::Never
             }
-            // It has ended, in a caller's waker that panicked: the next group has a new one.
-            Err(mpsc::SendError(group)) => group,
+        }
+    }
+}
+
+/// A caller whose waker panics takes nobody else with it.
+fn tell_all(group: Group) {
+    for job in group {
+        if catch_unwind(AssertUnwindSafe(|| job.committed())).is_err() {
+            tracing::error!("a waker has panicked that was called for an answer");
         }
     }
 }
 
 impl Teller {
-    fn start() -> Option<Self> {
-        let (groups, came) = mpsc::channel::<Group>();
-        let thread = std::thread::Builder::new().name("factum-sqlite-answers".to_owned());
-        let started = thread.spawn(move || came.iter().flatten().for_each(|job| job.committed()));
-        match started {
-            Ok(thread) => Some(Self { groups, thread }),
-            Err(error) => {
-                tracing::warn!(%error, "no thread could be started that answers: the one that writes does it");
-                None
-            }
+    /// Gives a group back that it cannot take.
+    fn hand_over(&self, group: Group) -> Group {
+        let Some(groups) = &self.groups else { return group };
+        match groups.try_send(group) {
+            Ok(()) => Vec::new(),
+            Err(TrySendError::Full(group) | TrySendError::Disconnected(group)) => group,
         }
     }
 }
 
-impl Drop for Answers {
+impl Drop for Teller {
     fn drop(&mut self) {
-        if let Some(Teller { groups, thread }) = self.teller.take() {
-            drop(groups);
-            // If it has panicked, whom it left was told as it was dropped.
+        self.groups.take();
+        if let Some(thread) = self.thread.take() {
+            // It does not panic.
             let _ = thread.join();
         }
     }
@@ -132,7 +155,7 @@ mod tests {
         let here = std::thread::current().id();
         let expected: Vec<_> = (0..MANY - 1).map(|number| (number, here)).collect();
         assert_eq!(by.try_iter().collect::<Vec<_>>(), expected);
-        assert!(answers.teller.is_none());
+        assert!(matches!(answers, Answers::Here));
     }
 
     #[test]
@@ -153,24 +176,38 @@ mod tests {
         assert!(threads.iter().all(|thread| *thread != std::thread::current().id()));
     }
 
-    /// Otherwise whoever came later would wait for a thread that has ended.
     #[test]
-    fn a_waker_that_panics_takes_nobody_of_another_group_with_it() {
+    fn a_waker_that_panics_takes_nobody_else_with_it() {
+        for many in [MANY - 1, MANY] {
+            let (told, by) = channel();
+            let mut answers = Answers::default();
+            let mut panics = group(1..many, &told);
+            panics.insert(0, Box::new(Panics));
+            answers.tell(panics);
+            answers.tell(group(100..100 + many, &told));
+            drop(answers);
+            let numbers: Vec<_> = by.try_iter().map(|(number, _)| number).collect();
+            assert_eq!(numbers, (1..many).chain(100..100 + many).collect::<Vec<_>>());
+        }
+    }
+
+    /// Else what was written would pile up behind a waker that blocks.
+    #[test]
+    fn where_whoever_tells_is_held_up_whoever_writes_tells_too() {
         let (told, by) = channel();
+        let (go, wait) = channel();
         let mut answers = Answers::default();
-        let mut dies = group(0..MANY - 1, &told);
-        dies.insert(0, Box::new(Panics));
-        answers.tell(dies);
-        let died = &answers.teller.as_ref().unwrap().thread;
-        while !died.is_finished() {
-            std::thread::yield_now();
-        }
-        for first in [100, 200] {
-            answers.tell(group(first..first + MANY, &told));
-        }
-        assert!(answers.teller.is_some(), "a new thread was started");
+        let mut held = group(1..MANY, &told);
+        held.insert(0, Box::new(Told { number: 0, told: told.clone(), wait: Some(wait) }));
+        answers.tell(held);
+        let groups = GROUPS + 2;
+        (1..=groups).for_each(|n| answers.tell(group(n * MANY..(n + 1) * MANY, &told)));
+        let here = std::thread::current().id();
+        let meanwhile: Vec<_> = by.try_iter().collect();
+        // One more waits where the first was taken from the queue by then.
+        assert!(meanwhile.len() >= MANY && meanwhile.iter().all(|(_, thread)| *thread == here), "{meanwhile:?}");
+        go.send(()).unwrap();
         drop(answers);
-        let numbers: Vec<_> = by.try_iter().map(|(number, _)| number).collect();
-        assert_eq!(numbers, (100..100 + MANY).chain(200..200 + MANY).collect::<Vec<_>>());
+        assert_eq!(meanwhile.len() + by.try_iter().count(), (groups + 1) * MANY, "each once");
     }
 }

@@ -15,7 +15,7 @@ pub enum Synchronous {
     #[default]
     Full,
     /// When the operating system has it: what was answered survives the end of the process, and a loss of power may
-    /// take the last of it. The file stays whole.
+    /// take the last of it, up to about 16 MiB. The file stays whole.
     Normal,
 }
 

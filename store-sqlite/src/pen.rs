@@ -102,7 +102,7 @@ impl Pen {
         self.known.to_sweep = swept.unwrap_or(false);
     }
 
-    /// Commits these as one transaction, on the thread, and answers each. They are no longer `under_way` then.
+    /// Commits these as one transaction, on the thread, and has each answered. They are no longer `under_way` then.
     pub(crate) fn commit(&mut self, mut jobs: Vec<Box<dyn Job>>, under_way: &AtomicUsize) {
         let (began, size) = (Instant::now(), jobs.len());
         let _span = tracing::debug_span!("commit", store = %self.file.display(), jobs = size).entered();

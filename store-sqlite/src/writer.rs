@@ -1,5 +1,5 @@
-//! The way to the file for all that write: the thread that takes everything that waits into one transaction, and answers
-//! each after its commit; or, for a caller who is alone, its own thread (`in_place.rs`).
+//! The way to the file for all that write: the thread that takes everything that waits into one transaction, and has
+//! each answered after its commit (`answers.rs`); or, for a caller who is alone, its own thread (`in_place.rs`).
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
