@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use bytes::BytesMut;
 use chrono::{DateTime, Utc};
 use factum::{
     Append, AppendError, Appended, Key, Keyed, LogId, NewEvent, Outcome, Position, QueryCondition, RecordedEvent,
@@ -137,7 +138,8 @@ impl Events {
         }
     }
 
-    fn record(&mut self, log: LogId, writes: Vec<StreamWrite>, now: DateTime<Utc>) -> Outcome {
+    fn record(&mut self, log: LogId, mut writes: Vec<StreamWrite>, now: DateTime<Utc>) -> Outcome {
+        pack(&mut writes);
         let recorded_at = self.log(log).last().map_or(now, |last| last.recorded_at.max(now));
         let first = position_of(self.log(log).len());
         let mut versions = Vec::with_capacity(writes.len());
@@ -156,7 +158,10 @@ impl Events {
     fn push(&mut self, log: LogId, stream: StreamId, event: NewEvent, recorded_at: DateTime<Utc>) -> Version {
         let events = &mut self.logs[index_of_log(log)];
         let position = position_of(events.len());
-        let positions = self.streams.entry(stream.clone()).or_default();
+        let entry = self.streams.entry(stream);
+        // All events of a stream share its name: that is less to hold, and nearer to whoever reads them.
+        let stream = entry.key().clone();
+        let positions = entry.or_default();
         let version = Version::after(Version::advance(None, positions.len() as u64));
         positions.push(position);
         let NewEvent { id, event_type, schema_version, payload, metadata, tags } = event;
@@ -187,6 +192,19 @@ impl Events {
     }
 }
 
+/// Puts the payloads of an append into one piece of memory: its events are read one after the other.
+fn pack(writes: &mut [StreamWrite]) {
+    let mut events: Vec<&mut NewEvent> = writes.iter_mut().flat_map(|write| &mut write.events).collect();
+    if events.len() < 2 {
+        return;
+    }
+    let mut packed = BytesMut::with_capacity(events.iter().map(|event| event.payload.len()).sum());
+    for event in &mut events {
+        packed.extend_from_slice(&event.payload);
+        event.payload = packed.split().freeze();
+    }
+}
+
 const QUERY_OF_NO_TENANT: &str = "the query condition names no tenant, so it concerns every log";
 
 /// The position of the event with this index in its log.
@@ -206,4 +224,40 @@ pub(crate) fn index_of_log(log: LogId) -> usize {
 /// FNV-1a: the same on every machine and in every release, so that a stream stays where it is.
 fn stable_hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use factum::{Condition, EventStore, EventType, ReadLog};
+
+    use crate::MemoryStore;
+
+    use super::*;
+
+    fn write(stream: &str, payloads: &[&str]) -> StreamWrite {
+        let event = |payload: &&str| NewEvent::new(EventType::new("Deposited").unwrap(), (*payload).to_owned());
+        let events = payloads.iter().map(event).collect();
+        StreamWrite { stream: StreamId::new(stream).unwrap(), condition: Condition::Any, events }
+    }
+
+    #[tokio::test]
+    async fn what_is_read_together_lies_together_and_the_events_of_a_stream_share_its_name() {
+        let store = MemoryStore::new();
+        for payloads in [["1", "22", "333"], ["4", "55", "66"]] {
+            let writes = vec![write("account-1", &payloads[..2]), write("account-2", &payloads[2..])];
+            store.append(Append { writes, ..Append::default() }).await.unwrap();
+        }
+        let events = store.read_log(ReadLog::after(LogId::FIRST, Position::START)).await.unwrap().events;
+        let payloads: Vec<_> = events.iter().map(|event| &event.payload[..]).collect();
+        assert_eq!(payloads, [&b"1"[..], b"22", b"333", b"4", b"55", b"66"]);
+        for append in payloads.chunks(3) {
+            assert!(append.windows(2).all(|two| two[0].as_ptr_range().end == two[1].as_ptr()), "not in one piece");
+        }
+        for stream in ["account-1", "account-2"] {
+            let names = events.iter().map(|event| event.stream.name()).filter(|name| *name == stream);
+            let mut places: Vec<_> = names.map(str::as_ptr).collect();
+            places.dedup();
+            assert_eq!(places.len(), 1, "{stream}");
+        }
+    }
 }
