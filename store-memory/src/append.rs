@@ -194,12 +194,12 @@ impl Events {
 
 /// Puts the payloads of an append into one piece of memory: its events are read one after the other.
 fn pack(writes: &mut [StreamWrite]) {
-    let mut events: Vec<&mut NewEvent> = writes.iter_mut().flat_map(|write| &mut write.events).collect();
-    if events.len() < 2 {
+    let payloads = || writes.iter().flat_map(|write| &write.events).map(|event| event.payload.len());
+    if payloads().nth(1).is_none() {
         return;
     }
-    let mut packed = BytesMut::with_capacity(events.iter().map(|event| event.payload.len()).sum());
-    for event in &mut events {
+    let mut packed = BytesMut::with_capacity(payloads().sum());
+    for event in writes.iter_mut().flat_map(|write| &mut write.events) {
         packed.extend_from_slice(&event.payload);
         event.payload = packed.split().freeze();
     }

@@ -154,11 +154,10 @@ impl Link {
     }
 
     /// Takes note of what was recorded in one transaction.
-    fn learn<'a>(&mut self, told: impl IntoIterator<Item = &'a Appended> + Clone) {
-        for appended in told.clone() {
-            self.end.after = self.end.after.max(appended.cursor.get(factum::LogId::FIRST).as_i64());
-        }
-        self.sole.learn(told);
+    fn learn<'a>(&mut self, told: impl IntoIterator<Item = &'a Appended>) {
+        let last = &mut self.end.after;
+        let reaches = |appended: &&Appended| *last = appended.cursor.get(factum::LogId::FIRST).as_i64().max(*last);
+        self.sole.learn(told.into_iter().inspect(reaches));
     }
 
     /// Sends a group and tells what became of each append in it.

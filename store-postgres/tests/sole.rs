@@ -19,6 +19,27 @@ async fn alone(store: &PostgresStore, id: &str, many: usize) {
     }
 }
 
+/// What a lone writer is told of an append that waits for the order lock until another writer, who has it, commits or does not.
+async fn overtaken(
+    place: &Place,
+    lone: &Arc<PostgresStore>,
+    append: Append,
+    by: Append,
+    commits: bool,
+) -> Result<Appended, AppendError> {
+    let mut holder = place.connection().await;
+    let mut transaction = holder.begin().await.unwrap();
+    place.store().await.append_in(&mut transaction, by).await.unwrap();
+    let waits = Arc::clone(lone);
+    let waiting = tokio::spawn(async move { waits.append(append).await });
+    place.until_somebody_waits_for_a_lock().await;
+    match commits {
+        true => transaction.commit().await.unwrap(),
+        false => transaction.rollback().await.unwrap(),
+    }
+    waiting.await.unwrap()
+}
+
 fn position(appended: &Appended) -> u64 {
     appended.cursor.get(LogId::FIRST).get()
 }
@@ -70,16 +91,10 @@ async fn what_another_commits_while_a_lone_writer_waits_for_the_lock_comes_first
     let seen = |many: usize| Condition::Version(Version::new(many as u64).unwrap());
     for (many, condition) in ALONE.into_iter().flat_map(|many| [(many, Condition::Any), (many, seen(many))]) {
         let Some(place) = place().await else { return };
-        let (lone, other) = (place.store().await, place.store().await);
+        let lone = place.store().await;
         alone(&lone, "1", many).await;
-        let mut holder = place.connection().await;
-        let mut transaction = holder.begin().await.unwrap();
-        other.append_in(&mut transaction, one("1", Condition::Any)).await.unwrap();
-        let waits = Arc::clone(&lone);
-        let waiting = tokio::spawn(async move { waits.append(one("1", condition)).await });
-        place.until_somebody_waits_for_a_lock().await;
-        transaction.commit().await.unwrap();
-        match (condition, waiting.await.unwrap()) {
+        let told = overtaken(&place, &lone, one("1", condition), one("1", Condition::Any), true).await;
+        match (condition, told) {
             (Condition::Any, Ok(appended)) => assert_eq!(position(&appended), many as u64 + 2),
             (Condition::Version(_), Err(AppendError::Conflict { expected, actual, .. })) => {
                 assert_eq!((expected, actual.map(Version::get)), (condition, Some(many as u64 + 1)));
@@ -107,27 +122,20 @@ async fn failed(place: &Place) -> i64 {
 #[tokio::test]
 async fn who_was_alone_for_long_is_told_what_is_so_and_leaves_one_error_at_the_server() {
     let Some(place) = place().await else { return };
-    let (lone, other) = (place.store().await, place.store().await);
+    let lone = place.store().await;
     let mut head = 0;
     for round in 1..=3 {
         for _ in 0..600 {
             head += 1;
             assert_eq!(position(&lone.append(one("1", Condition::Any)).await.unwrap()), head);
         }
-        let mut holder = place.connection().await;
-        let mut transaction = holder.begin().await.unwrap();
-        other.append_in(&mut transaction, one("2", Condition::Any)).await.unwrap();
-        let waits = Arc::clone(&lone);
-        let waiting = tokio::spawn(async move { waits.append(one("1", Condition::Any)).await });
-        place.until_somebody_waits_for_a_lock().await;
-        transaction.commit().await.unwrap();
-        let appended = waiting.await.unwrap().unwrap();
+        let (mine, theirs) = (one("1", Condition::Any), one("2", Condition::Any));
+        let appended = overtaken(&place, &lone, mine, theirs, true).await.unwrap();
         head += 2;
         let version = appended.version(&stream("1")).map(Version::get);
         assert_eq!((position(&appended), version), (head, Some(601 * round)));
     }
     lone.close().await.unwrap();
-    other.close().await.unwrap();
     assert_eq!(failed(&place).await, 1, "errors in the server's log");
 }
 
@@ -136,16 +144,10 @@ async fn who_was_alone_for_long_is_told_what_is_so_and_leaves_one_error_at_the_s
 async fn what_another_rolls_back_while_a_lone_writer_waits_leaves_no_gap() {
     for many in ALONE {
         let Some(place) = place().await else { return };
-        let (lone, other) = (place.store().await, place.store().await);
+        let lone = place.store().await;
         alone(&lone, "1", many).await;
-        let mut holder = place.connection().await;
-        let mut transaction = holder.begin().await.unwrap();
-        other.append_in(&mut transaction, one("1", Condition::Any)).await.unwrap();
-        let waits = Arc::clone(&lone);
-        let waiting = tokio::spawn(async move { waits.append(one("1", Condition::Any)).await });
-        place.until_somebody_waits_for_a_lock().await;
-        transaction.rollback().await.unwrap();
-        assert_eq!(position(&waiting.await.unwrap().unwrap()), many as u64 + 1);
+        let told = overtaken(&place, &lone, one("1", Condition::Any), one("1", Condition::Any), false).await;
+        assert_eq!(position(&told.unwrap()), many as u64 + 1);
     }
 }
 

@@ -106,8 +106,15 @@ mod tests {
     struct Told {
         number: usize,
         told: Sender<(usize, ThreadId)>,
-        /// Until this says so, whoever tells it is held.
-        wait: Option<Receiver<()>>,
+        waker: Waker,
+    }
+
+    /// What becomes of whoever tells it.
+    enum Waker {
+        Wakes,
+        /// Holds him until this says so.
+        Holds(Receiver<()>),
+        Panics,
     }
 
     impl Job for Told {
@@ -118,33 +125,26 @@ mod tests {
             Ok(())
         }
         fn committed(self: Box<Self>) {
-            if let Some(wait) = &self.wait {
-                let _ = wait.recv();
+            match &self.waker {
+                Waker::Wakes => {}
+                Waker::Holds(wait) => wait.recv().unwrap(),
+                Waker::Panics => panic!("a test panics in a waker"),
             }
             self.told.send((self.number, std::thread::current().id())).unwrap();
         }
         fn failed(self: Box<Self>, _: &Trouble) {}
     }
 
-    /// As one whose caller's waker panics.
-    struct Panics;
-
-    impl Job for Panics {
-        fn size(&self) -> usize {
-            0
-        }
-        fn run(&mut self, _: &mut Inside<'_>) -> rusqlite::Result<()> {
-            Ok(())
-        }
-        fn committed(self: Box<Self>) {
-            panic!("a test panics in a waker");
-        }
-        fn failed(self: Box<Self>, _: &Trouble) {}
+    fn group(numbers: std::ops::Range<usize>, told: &Sender<(usize, ThreadId)>) -> Group {
+        let job = |number| Box::new(Told { number, told: told.clone(), waker: Waker::Wakes }) as Box<dyn Job>;
+        numbers.map(job).collect()
     }
 
-    fn group(numbers: std::ops::Range<usize>, told: &Sender<(usize, ThreadId)>) -> Group {
-        let job = |number| Box::new(Told { number, told: told.clone(), wait: None }) as Box<dyn Job>;
-        numbers.map(job).collect()
+    /// The first of them has this waker.
+    fn group_behind(waker: Waker, many: usize, told: &Sender<(usize, ThreadId)>) -> Group {
+        let mut group = group(1..many, told);
+        group.insert(0, Box::new(Told { number: 0, told: told.clone(), waker }));
+        group
     }
 
     #[test]
@@ -163,9 +163,7 @@ mod tests {
         let (told, by) = channel();
         let (go, wait) = channel();
         let mut answers = Answers::default();
-        let mut held = group(1..MANY, &told);
-        held.insert(0, Box::new(Told { number: 0, told: told.clone(), wait: Some(wait) }));
-        answers.tell(held);
+        answers.tell(group_behind(Waker::Holds(wait), MANY, &told));
         answers.tell(group(MANY..3 * MANY, &told));
         // Comes here although the first of all is not told yet.
         assert!(by.try_recv().is_err(), "told too early");
@@ -181,9 +179,7 @@ mod tests {
         for many in [MANY - 1, MANY] {
             let (told, by) = channel();
             let mut answers = Answers::default();
-            let mut panics = group(1..many, &told);
-            panics.insert(0, Box::new(Panics));
-            answers.tell(panics);
+            answers.tell(group_behind(Waker::Panics, many, &told));
             answers.tell(group(100..100 + many, &told));
             drop(answers);
             let numbers: Vec<_> = by.try_iter().map(|(number, _)| number).collect();
@@ -197,9 +193,7 @@ mod tests {
         let (told, by) = channel();
         let (go, wait) = channel();
         let mut answers = Answers::default();
-        let mut held = group(1..MANY, &told);
-        held.insert(0, Box::new(Told { number: 0, told: told.clone(), wait: Some(wait) }));
-        answers.tell(held);
+        answers.tell(group_behind(Waker::Holds(wait), MANY, &told));
         let groups = GROUPS + 2;
         (1..=groups).for_each(|n| answers.tell(group(n * MANY..(n + 1) * MANY, &told)));
         let here = std::thread::current().id();
