@@ -97,6 +97,7 @@ impl Drop for Teller {
 mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
     use std::thread::ThreadId;
+    use std::time::Duration;
 
     use super::*;
     use crate::inside::Inside;
@@ -127,7 +128,8 @@ mod tests {
         fn committed(self: Box<Self>) {
             match &self.waker {
                 Waker::Wakes => {}
-                Waker::Holds(wait) => wait.recv().unwrap(),
+                // For ever, if whoever is held is the one who is to say so.
+                Waker::Holds(wait) => wait.recv_timeout(Duration::from_secs(30)).unwrap(),
                 Waker::Panics => panic!("a test panics in a waker"),
             }
             self.told.send((self.number, std::thread::current().id())).unwrap();
@@ -161,8 +163,9 @@ mod tests {
     #[test]
     fn whoever_writes_is_not_held_up_by_the_telling_of_a_large_group_and_ends_after_it() {
         let (told, by) = channel();
-        let (go, wait) = channel();
+        // Waits, as it is dropped, for whoever is held: `go` is dropped first.
         let mut answers = Answers::default();
+        let (go, wait) = channel();
         answers.tell(group_behind(Waker::Holds(wait), MANY, &told));
         answers.tell(group(MANY..3 * MANY, &told));
         // Comes here although the first of all is not told yet.
@@ -191,8 +194,9 @@ mod tests {
     #[test]
     fn where_whoever_tells_is_held_up_whoever_writes_tells_too() {
         let (told, by) = channel();
-        let (go, wait) = channel();
+        // Waits, as it is dropped, for whoever is held: `go` is dropped first.
         let mut answers = Answers::default();
+        let (go, wait) = channel();
         answers.tell(group_behind(Waker::Holds(wait), MANY, &told));
         let groups = GROUPS + 2;
         (1..=groups).for_each(|n| answers.tell(group(n * MANY..(n + 1) * MANY, &told)));
