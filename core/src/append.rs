@@ -273,7 +273,7 @@ fn check_event(stream: &StreamId, event: &NewEvent, limits: &Limits) -> Result<(
             max: limits.max_payload,
         });
     }
-    if serde_json::from_slice::<serde::de::IgnoredAny>(&event.payload).is_err() {
+    if !is_json(&event.payload) {
         return Err(InputError::PayloadNotJson {
             stream: stream.to_string(),
             event_type: event.event_type.to_string(),
@@ -288,6 +288,11 @@ fn check_event(stream: &StreamId, event: &NewEvent, limits: &Limits) -> Result<(
         });
     }
     Ok(())
+}
+
+/// JSON is UTF-8 throughout (RFC 8259, 8.1); what is skipped in a slice of bytes is not looked at for that.
+fn is_json(payload: &[u8]) -> bool {
+    std::str::from_utf8(payload).is_ok_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
 }
 
 /// The versions that an append gave to the events of one stream.

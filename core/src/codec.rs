@@ -86,7 +86,7 @@ fn failed<E: Event>(source: &ser::SplitError) -> EncodeError {
 /// # Errors
 /// [`DecodeError`] says what is unknown, newer, or malformed.
 pub fn decode<E: Event>(event: &RecordedEvent) -> Result<E, DecodeError> {
-    decode_stored(event.stored())
+    decode_as_recorded(&event.event_type, event.stored())
 }
 
 /// [`decode`] for an event that is no longer, or not yet, in a store.
@@ -94,7 +94,11 @@ pub fn decode<E: Event>(event: &RecordedEvent) -> Result<E, DecodeError> {
 /// # Errors
 /// [`DecodeError`] says what is unknown, newer, or malformed.
 pub fn decode_stored<E: Event>(stored: StoredEvent) -> Result<E, DecodeError> {
-    let upcast = upcast::<E>(stored)?;
+    decode_as_recorded(&stored.event_type.clone(), stored)
+}
+
+fn decode_as_recorded<E: Event>(recorded_type: &EventType, stored: StoredEvent) -> Result<E, DecodeError> {
+    let upcast = upcast::<E>(recorded_type, stored)?;
     de::join(upcast.event_type.as_str(), &upcast.payload).map_err(|error| match error {
         de::JoinError::UnknownVariant => DecodeError::UnknownType {
             event_type: upcast.event_type.to_string(),
@@ -104,7 +108,7 @@ pub fn decode_stored<E: Event>(stored: StoredEvent) -> Result<E, DecodeError> {
     })
 }
 
-fn upcast<E: Event>(stored: StoredEvent) -> Result<StoredEvent, DecodeError> {
+fn upcast<E: Event>(recorded_type: &EventType, stored: StoredEvent) -> Result<StoredEvent, DecodeError> {
     if stored.schema_version > E::SCHEMA_VERSION {
         return Err(DecodeError::NewerSchema {
             event_type: stored.event_type.to_string(),
@@ -112,7 +116,6 @@ fn upcast<E: Event>(stored: StoredEvent) -> Result<StoredEvent, DecodeError> {
             known: E::SCHEMA_VERSION,
         });
     }
-    let recorded_type = stored.event_type.clone();
     E::upcast(stored).map_err(|source| DecodeError::Upcast { event_type: recorded_type.to_string(), source })
 }
 

@@ -14,8 +14,8 @@ const MAX_TYPES: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Texts {
     streams: Vec<StreamId>,
-    /// For each hash of a stream's name which of them had it last.
-    slots: Vec<u32>,
+    /// For each hash of a stream's name which two of them had it last: of a thousand names many share a hash with another.
+    slots: Vec<[u32; 2]>,
     types: Vec<EventType>,
     tenant: Option<Tenant>,
 }
@@ -23,23 +23,25 @@ pub(crate) struct Texts {
 impl Texts {
     /// The more slots, the fewer streams take the slot of another one.
     pub(crate) fn new(slots: usize) -> Self {
-        Self { streams: Vec::new(), slots: vec![u32::MAX; slots.next_power_of_two()], types: Vec::new(), tenant: None }
+        Self { streams: Vec::new(), slots: vec![[u32::MAX; 2]; slots.next_power_of_two()], types: Vec::new(), tenant: None }
     }
 
     pub(crate) fn stream(&mut self, tenant: &[u8], name: &[u8]) -> Result<StreamId, String> {
         let slot = hash(name) & (self.slots.len() - 1);
-        let last = usize::try_from(self.slots[slot]).unwrap_or(usize::MAX);
-        if let Some(seen) = self.streams.get(last)
-            && seen.name().as_bytes() == name
-            && tenant_column(seen.tenant()).as_bytes() == tenant
-        {
-            return Ok(seen.clone());
+        for last in self.slots[slot] {
+            if let Some(seen) = self.streams.get(usize::try_from(last).unwrap_or(usize::MAX))
+                && seen.name().as_bytes() == name
+                && tenant_column(seen.tenant()).as_bytes() == tenant
+            {
+                return Ok(seen.clone());
+            }
         }
         let stream = self.new_stream(tenant, utf8(name)?)?;
         if self.streams.len() == MAX_STREAMS {
             self.streams.clear();
         }
-        self.slots[slot] = u32::try_from(self.streams.len()).unwrap_or(u32::MAX);
+        let [last, _] = self.slots[slot];
+        self.slots[slot] = [u32::try_from(self.streams.len()).unwrap_or(u32::MAX), last];
         self.streams.push(stream.clone());
         Ok(stream)
     }

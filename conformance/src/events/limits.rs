@@ -41,9 +41,11 @@ pub(crate) async fn a_payload_over_the_limit_is_refused(fixture: &Fixture) {
 }
 
 pub(crate) async fn a_payload_that_is_not_json_is_refused(fixture: &Fixture) {
-    for bad in ["", "{", "{\"n\":1}}", "nul", "\u{0}"] {
-        let append = one(NewEvent { payload: Bytes::from(bad.to_owned()), ..event("Noted", 1) });
-        let error = refused_input(fixture, append, &format!("the payload {bad:?} is not JSON")).await;
+    let bad: [&[u8]; 6] = [b"", b"{", b"{\"n\":1}}", b"nul", b"\0", b"{\"text\":\"\xff\"}"];
+    for bad in bad {
+        let append = one(NewEvent { payload: Bytes::from_static(bad), ..event("Noted", 1) });
+        let what = format!("the payload {:?} is not JSON", String::from_utf8_lossy(bad));
+        let error = refused_input(fixture, append, &what).await;
         assert!(matches!(error, InputError::PayloadNotJson { .. }), "the answer is {error:?}");
     }
 }

@@ -99,14 +99,14 @@ impl<'de> VariantAccess<'de> for Content<'de> {
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, JoinError> {
-        let mut json = self.json();
+        let mut json = self.json()?;
         let value = seed.deserialize(&mut json)?;
         json.end()?;
         Ok(value)
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, JoinError> {
-        let mut json = self.json();
+        let mut json = self.json()?;
         let value = json.deserialize_tuple(len, visitor)?;
         json.end()?;
         Ok(value)
@@ -117,7 +117,7 @@ impl<'de> VariantAccess<'de> for Content<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, JoinError> {
-        let mut json = self.json();
+        let mut json = self.json()?;
         let value = json.deserialize_struct("", fields, visitor)?;
         json.end()?;
         Ok(value)
@@ -125,8 +125,10 @@ impl<'de> VariantAccess<'de> for Content<'de> {
 }
 
 impl<'de> Content<'de> {
-    fn json(self) -> serde_json::Deserializer<serde_json::de::SliceRead<'de>> {
-        serde_json::Deserializer::from_slice(self.0)
+    /// Looked at as a whole once: JSON in bytes would be looked at text by text.
+    fn json(self) -> Result<serde_json::Deserializer<serde_json::de::StrRead<'de>>, JoinError> {
+        let text = std::str::from_utf8(self.0).map_err(|error| JoinError::Message(format!("it is no JSON: {error}")))?;
+        Ok(serde_json::Deserializer::from_str(text))
     }
 }
 
