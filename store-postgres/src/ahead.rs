@@ -6,6 +6,7 @@
 //! full page never changes, since nothing is ever recorded below a position or a version that was seen; one that is not full
 //! is never given from here, but read anew.
 
+mod idle;
 mod reader;
 
 use std::collections::VecDeque;

@@ -150,7 +150,7 @@ impl Db {
             let mut conn = self.pool.acquire().await?;
             let rows = self.in_time(1, query.fetch_all(&mut *conn), |silence| silence).await;
             conn.shrink_buffers();
-            give_up_if_silent(conn, &rows);
+            drop(unless_silent(conn, &rows));
             return rows;
         }
         let mut transaction = self.begin_with(BEGIN_WALK).await?;
@@ -188,14 +188,30 @@ impl Db {
     }
 
     /// The same, sent once.
-    pub(crate) async fn fold_once<T: Send>(
+    async fn fold_once<T: Send>(
         &self,
+        query: Bound<'_>,
+        folded: T,
+        take: fn(&mut T, &PgRow) -> Flow,
+    ) -> Result<T, sqlx::Error> {
+        self.fold_on(&mut None, query, folded, take).await
+    }
+
+    /// The same, on this connection if there is one. What it was folded from stays, where a pooler does not have it.
+    pub(crate) async fn fold_on<T: Send>(
+        &self,
+        connection: &mut Option<PoolConnection<Postgres>>,
         query: Bound<'_>,
         mut folded: T,
         take: fn(&mut T, &PgRow) -> Flow,
     ) -> Result<T, sqlx::Error> {
         if !self.pooler {
-            let mut conn = self.pool.acquire().await?;
+            // Who closes the store waits for all connections.
+            let kept = connection.take().filter(|_| !self.pool.is_closed());
+            let mut conn = match kept {
+                Some(kept) => kept,
+                None => self.pool.acquire().await?,
+            };
             let fold = async {
                 let mut rows = query.fetch(&mut *conn);
                 while let Some(row) = rows.try_next().await? {
@@ -204,7 +220,7 @@ impl Db {
                 Ok(())
             };
             let done = self.in_time(1, fold, |silence| silence).await;
-            give_up_if_silent(conn, &done);
+            *connection = unless_silent(conn, &done);
             return done.map(|()| folded);
         }
         let mut transaction = self.begin_with(BEGIN_WALK).await?;
@@ -249,10 +265,15 @@ impl Db {
 }
 
 /// A connection of whose other end nothing is heard is not given back: who gets it next would wait as long.
-fn give_up_if_silent<T>(conn: PoolConnection<Postgres>, answer: &Result<T, sqlx::Error>) {
+fn unless_silent<T>(
+    conn: PoolConnection<Postgres>,
+    answer: &Result<T, sqlx::Error>,
+) -> Option<PoolConnection<Postgres>> {
     if answer.as_ref().is_err_and(is_silence) {
         drop(conn.detach());
+        return None;
     }
+    Some(conn)
 }
 
 /// How much longer than the server takes its answer may take.

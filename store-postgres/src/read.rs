@@ -9,8 +9,9 @@ use factum::{
     Cursor, Direction, LogId, LogPage, Mark, PageLimit, Position, ReadError, ReadLog, ReadStream, RecordedEvent,
     StreamPage, Version,
 };
-use sqlx::Row;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
+use sqlx::{Postgres, Row};
 use tokio::sync::mpsc;
 
 use crate::append::at;
@@ -59,16 +60,31 @@ pub(crate) struct Several {
     /// How many, with the last one.
     pub(crate) pages: usize,
     pub(crate) full: mpsc::UnboundedSender<Vec<RecordedEvent>>,
-    /// What was seen in the pages before.
-    pub(crate) texts: Arc<Mutex<Option<Texts>>>,
+    pub(crate) kept: Kept,
     /// Whether most events are meant: then all are read, and those that are not are left out here. That costs less than to look for
     /// each of the others.
     pub(crate) dense: bool,
 }
 
-impl Several {
-    fn texts(&self) -> MutexGuard<'_, Option<Texts>> {
-        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
+/// What a reader keeps from one statement for the next.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept(Arc<Mutex<Between>>);
+
+#[derive(Debug, Default)]
+struct Between {
+    /// What was seen in the pages before.
+    texts: Option<Texts>,
+    connection: Option<PoolConnection<Postgres>>,
+}
+
+impl Kept {
+    fn between(&self) -> MutexGuard<'_, Between> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the connection back.
+    pub(crate) fn give_back(&self) {
+        drop(self.between().connection.take());
     }
 }
 
@@ -96,7 +112,7 @@ struct Edge {
 
 impl<'q> Gather<'q> {
     fn new(limit: PageLimit, asked: i64, meant: Option<&'q factum::Query>, several: Option<&Several>) -> Self {
-        let texts = several.map(|several| several.texts().take().unwrap_or_else(|| Texts::new(SLOTS)));
+        let texts = several.map(|several| several.kept.between().texts.take().unwrap_or_else(|| Texts::new(SLOTS)));
         let (page, several) = (Page::new(limit.events, texts), several.cloned());
         Self { page, several, limit, meant, looked: None, rows: 0, asked, more: false, edge: None }
     }
@@ -170,8 +186,10 @@ async fn gather<'q>(
     let Some(several) = several else {
         return Ok(db.fold(query, new, Gather::take).await.map_err(fault)?);
     };
-    let mut gathered = db.fold_once(query(), new(), Gather::take).await.map_err(fault)?;
-    *several.texts() = Some(gathered.page.take_texts());
+    let mut connection = several.kept.between().connection.take();
+    let gathered = db.fold_on(&mut connection, query(), new(), Gather::take).await;
+    let mut gathered = gathered.map_err(fault)?;
+    *several.kept.between() = Between { texts: Some(gathered.page.take_texts()), connection };
     Ok(gathered)
 }
 

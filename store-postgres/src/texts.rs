@@ -23,7 +23,12 @@ pub(crate) struct Texts {
 impl Texts {
     /// The more slots, the fewer streams take the slot of another one.
     pub(crate) fn new(slots: usize) -> Self {
-        Self { streams: Vec::new(), slots: vec![[u32::MAX; 2]; slots.next_power_of_two()], types: Vec::new(), tenant: None }
+        Self {
+            streams: Vec::new(),
+            slots: vec![[u32::MAX; 2]; slots.next_power_of_two()],
+            types: Vec::new(),
+            tenant: None,
+        }
     }
 
     pub(crate) fn stream(&mut self, tenant: &[u8], name: &[u8]) -> Result<StreamId, String> {

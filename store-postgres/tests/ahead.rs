@@ -9,7 +9,7 @@ use factum::{
     Category, Condition, EventStore, EventType, LogId, PageLimit, Position, Query, QueryItem, ReadLog, ReadStream,
 };
 use factum_postgres::PostgresStore;
-use sqlx::Row;
+use sqlx::{Connection as _, Row};
 
 const EVENTS: u64 = 20_000;
 
@@ -210,4 +210,30 @@ async fn readers_between_two_pages_leave_connections_to_others() {
         .await;
         in_time(store.close()).await.unwrap();
     }
+}
+
+/// Of the second page comes one statement that brings nothing else: it has ended when its reader takes its time again.
+#[tokio::test]
+async fn a_reader_that_takes_its_time_twice_keeps_no_connection_either() {
+    let Some(place) = filled().await else { return };
+    // Shorter than a reader is remembered.
+    let options = place.options().connections(2).acquire_timeout(Duration::from_secs(3));
+    let store = options.connect(&place.url()).await.unwrap();
+    let (mut conn, mut holder) = (place.connection().await, place.connection().await);
+    let mut reader = Reader::new(&store, Query::all(), 70);
+    reader.pages(40).await;
+    until(&mut conn, STATEMENTS_UNDER_WAY, |under_way| under_way == 0).await;
+    reader.pages(1).await;
+    let mut lock = holder.begin().await.unwrap();
+    sqlx::query("LOCK TABLE factum.events IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+    let release = async {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'factum.events'::regclass";
+        until(&mut conn, waiting, |waiting| waiting == 2).await;
+        lock.commit().await.unwrap();
+    };
+    let (one, other) = (ReadStream::new(stream("1")).limit(10), ReadStream::new(stream("2")).limit(10));
+    let (one, other, ()) =
+        in_time(async { tokio::join!(store.read_stream(one), store.read_stream(other), release) }).await;
+    assert_eq!((one.unwrap().events.len(), other.unwrap().events.len()), (10, 10));
+    assert_eq!(reader.rest().await, all());
 }

@@ -127,7 +127,8 @@ impl<'de> VariantAccess<'de> for Content<'de> {
 impl<'de> Content<'de> {
     /// Looked at as a whole once: JSON in bytes would be looked at text by text.
     fn json(self) -> Result<serde_json::Deserializer<serde_json::de::StrRead<'de>>, JoinError> {
-        let text = std::str::from_utf8(self.0).map_err(|error| JoinError::Message(format!("it is no JSON: {error}")))?;
+        let text =
+            std::str::from_utf8(self.0).map_err(|error| JoinError::Message(format!("it is no JSON: {error}")))?;
         Ok(serde_json::Deserializer::from_str(text))
     }
 }

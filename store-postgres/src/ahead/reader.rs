@@ -10,12 +10,11 @@ use factum::{ReadError, RecordedEvent};
 use tokio::runtime::{Handle, Id};
 use tokio::select;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::time::sleep;
 
 use super::Request;
+use super::idle::Use;
 use crate::db::Db;
-use crate::read::Several;
-use crate::texts::Texts;
+use crate::read::{Kept, Several};
 
 /// How many pages one statement brings at most: where one ends, the server has a pause.
 const TOGETHER: usize = 64;
@@ -24,9 +23,6 @@ const TOGETHER: usize = 64;
 /// server ends it, and one page if it did: a reader that takes its time holds neither a connection nor what the server has
 /// made for it.
 const QUICK: Duration = Duration::from_millis(100);
-
-/// How long a statement is held open while nobody takes its pages.
-const OPEN: Duration = Duration::from_millis(50);
 
 /// How long a page is kept that nobody asks for.
 const KEEP: Duration = Duration::from_secs(5);
@@ -46,7 +42,7 @@ impl<R: Request> Reader<R> {
     /// From this request on. Whoever asks for no page for as long as `patience` after it began to wait does not come back.
     pub(super) fn begin(db: Db, first: R, place: OwnedSemaphorePermit, patience: Duration) -> Option<Self> {
         let runtime = Handle::try_current().ok()?;
-        let state = State { follow: Follow::new(db, first), waiting: None, polls: 0 };
+        let state = State { follow: Follow::new(db, first), waiting: None, polls: Use::begin().ok()? };
         let shared = Arc::new(Shared { state: Mutex::new(state), _place: place });
         let (alive, gone) = oneshot::channel();
         let reader = Self { shared: Arc::downgrade(&shared), runtime: runtime.id(), _alive: alive };
@@ -94,12 +90,12 @@ struct State<R: Request> {
     /// Who waits for a page.
     waiting: Option<Waker>,
     /// How often it was asked for pages.
-    polls: u64,
+    polls: Arc<Use>,
 }
 
 impl<R: Request> State<R> {
     fn page(&mut self, cx: &mut Context<'_>) -> Poll<Option<R::Page>> {
-        self.polls += 1;
+        self.polls.again();
         let page = self.follow.page(cx);
         self.waiting = page.is_pending().then(|| cx.waker().clone());
         page
@@ -108,7 +104,7 @@ impl<R: Request> State<R> {
     /// Takes what comes from the connection for a reader that does not come for it, and gives the connection back. One that
     /// waits is woken and has a moment.
     fn rest(&mut self, polls: u64, cx: &mut Context<'_>) -> Poll<()> {
-        if self.polls != polls {
+        if self.polls.times() != polls {
             return Poll::Ready(());
         }
         ready!(self.follow.rest(cx));
@@ -131,6 +127,7 @@ impl<R: Request> Drop for State<R> {
 
 /// Ends the statement of a reader that takes its time, or that was left lying, and forgets one that does not come back.
 async fn look_after<R: Request>(shared: Arc<Shared<R>>, mut gone: oneshot::Receiver<()>, patience: Duration) {
+    let uses = Arc::clone(&shared.state().polls);
     let (mut polls, mut rests) = (None, false);
     let mut used = Instant::now();
     loop {
@@ -138,12 +135,12 @@ async fn look_after<R: Request>(shared: Arc<Shared<R>>, mut gone: oneshot::Recei
         select! {
             _ = &mut gone => return,
             () = rest, if rests => rests = false,
-            () = sleep(OPEN) => {
-                let (now, waits) = { let state = shared.state(); (state.polls, state.waiting.is_some()) };
-                rests = polls == Some(now);
-                if !rests {
+            now = uses.idle() => {
+                if polls != Some(now) {
                     (polls, used) = (Some(now), Instant::now());
                 }
+                rests = true;
+                let waits = shared.state().waiting.is_some();
                 if used.elapsed() >= if waits { patience } else { KEEP } {
                     return;
                 }
@@ -155,7 +152,7 @@ async fn look_after<R: Request>(shared: Arc<Shared<R>>, mut gone: oneshot::Recei
 /// What follows the last page of a reader.
 struct Follow<R: Request> {
     db: Db,
-    texts: Arc<Mutex<Option<Texts>>>,
+    kept: Kept,
     statement: Option<Statement<R>>,
     /// The request for the statement after it.
     next: Option<R>,
@@ -169,8 +166,8 @@ struct Follow<R: Request> {
 
 impl<R: Request> Follow<R> {
     fn new(db: Db, first: R) -> Self {
-        let (texts, next) = (Arc::default(), Some(first));
-        Self { db, texts, statement: None, next, rest: None, together: 1, most: TOGETHER, dense: false }
+        let (kept, next) = (Kept::default(), Some(first));
+        Self { db, kept, statement: None, next, rest: None, together: 1, most: TOGETHER, dense: false }
     }
 
     /// The next page. The server begins with the next statement before the last page of this one is used.
@@ -207,7 +204,7 @@ impl<R: Request> Follow<R> {
         if self.statement.is_none()
             && let Some(read) = self.next.take()
         {
-            self.statement = Some(Statement::new(&self.db, read, self.together, self.dense, Arc::clone(&self.texts)));
+            self.statement = Some(Statement::new(&self.db, read, self.together, self.dense, self.kept.clone()));
         }
     }
 
@@ -241,6 +238,7 @@ impl<R: Request> Follow<R> {
             self.together = 1;
             self.go_on_after(statement);
         }
+        self.kept.give_back();
     }
 }
 
@@ -268,10 +266,10 @@ enum Came<P> {
 }
 
 impl<R: Request> Statement<R> {
-    fn new(db: &Db, read: R, pages: usize, dense: bool, texts: Arc<Mutex<Option<Texts>>>) -> Self {
+    fn new(db: &Db, read: R, pages: usize, dense: bool, kept: Kept) -> Self {
         let (sender, full) = mpsc::unbounded_channel();
         let (db, next) = (db.clone(), Some(read.clone()));
-        let several = Several { pages, full: sender, texts, dense };
+        let several = Several { pages, full: sender, kept, dense };
         let reading = Box::pin(async move { read.read(&db, Some(&several)).await });
         Self { reading, full, next, pages, came: 0, dense, began: Instant::now(), last: None, ended: false }
     }
