@@ -8,6 +8,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{Arguments, Row, SqlStr};
 
 use crate::columns::{Json, column, condition_column, metadata_column, tag_texts, tenant_column};
+use crate::copy::COPY_EVENTS;
 use crate::db::Bound;
 use crate::group::Contents;
 use crate::judged::{HOLDS, Judged, QUERY_CONFLICT, STREAM_CONFLICT};
@@ -35,24 +36,35 @@ pub(crate) fn bind_one(sql: &Statements, write: &StreamWrite) -> Result<Bound<'s
     }
 }
 
-/// The statement of one of one event, with what is believed to be its place.
+/// Whether such an append is sent with what is believed to be its place. Several events are where an error is what is told of a
+/// place that is taken: they are recorded all or not at all.
+pub(crate) fn may_be_offered(write: &StreamWrite, next: Next) -> bool {
+    match write.events.as_slice() {
+        [_] => true,
+        events => next.sure && events.len() < COPY_EVENTS && events.iter().all(|event| event.tags.is_empty()),
+    }
+}
+
+/// The statement of one that may be offered.
 ///
 /// # Errors
-/// Where the metadata of the event cannot be written.
-pub(crate) fn bind_next(
-    sql: &Statements,
-    write: &StreamWrite,
-    event: &NewEvent,
-    next: Next,
-) -> Result<Bound<'static>, Fault> {
-    let statement = match (event.tags.is_empty(), next.version == Version::FIRST) {
+/// Where the metadata of an event cannot be written.
+pub(crate) fn bind_next(sql: &Statements, write: &StreamWrite, next: Next) -> Result<Bound<'static>, Fault> {
+    let version = column(next.version.get());
+    let bound = match write.events.as_slice() {
+        [event] => bind_event(bind_stream(one_next(sql, event, next), write, version), event)?,
+        events => Contents::of(events)?.bind(bind_stream(&sql.append_next_run, write, version)),
+    };
+    Ok(bound.bind(next.position.as_i64()).bind(next.after))
+}
+
+fn one_next<'s>(sql: &'s Statements, event: &NewEvent, next: Next) -> &'s SqlStr {
+    match (event.tags.is_empty(), next.version == Version::FIRST) {
         (false, _) => &sql.append_next_tagged,
         (true, true) => &sql.append_next_new,
         (true, false) if next.sure => &sql.append_next_sure,
         (true, false) => &sql.append_next,
-    };
-    let bound = bind_event(bind_stream(statement, write, column(next.version.get())), event)?;
-    Ok(bound.bind(next.position.as_i64()).bind(next.after))
+    }
 }
 
 /// What these statements begin with.
@@ -60,14 +72,16 @@ fn bind_stream(statement: &SqlStr, write: &StreamWrite, number: i64) -> Bound<'s
     let (stream, tenant) = (&write.stream, tenant_column(write.stream.tenant()));
     let mut binds = PgArguments::default();
     // Room for all at once: it would else be moved half a dozen times as it grows.
-    binds.reserve(MOST_BINDS, OTHER_BYTES + write.events.first().map_or(0, |event| event.payload.len()));
+    let events = write.events.iter().map(|event| OTHER_BYTES + event.payload.len());
+    binds.reserve(MOST_BINDS, BINDS_BYTES + events.sum::<usize>());
     let bound = sqlx::query_with(statement.clone(), binds);
     bound.bind(stream.name()).bind(tenant).bind(stream.category()).bind(number)
 }
 
-/// How many binds such a statement has at most, and in how many bytes all but the payload have room as a rule.
+/// How many binds such a statement has at most, and in how many bytes they have room as a rule, and all but the payload of an event.
 const MOST_BINDS: usize = 13;
-const OTHER_BYTES: usize = 320;
+const BINDS_BYTES: usize = 256;
+const OTHER_BYTES: usize = 64;
 
 fn bind_event(bound: Bound<'static>, event: &NewEvent) -> Result<Bound<'static>, Fault> {
     let metadata = metadata_column(event)?;
@@ -106,9 +120,11 @@ pub(crate) fn answer_next(
     next: Next,
 ) -> Result<Option<Appended>, sqlx::Error> {
     let Some(row) = row else { return Ok(None) };
-    let versions = vec![Versions { stream: write.stream.clone(), first: next.version, last: next.version }];
+    let more = write.events.len() as u64 - 1;
+    let last = Version::advance(Some(next.version), more).unwrap_or(next.version);
+    let versions = vec![Versions { stream: write.stream.clone(), first: next.version, last }];
     let at = next.position.as_i64();
-    Ok(Some(accepted(at, at, row.try_get(0)?, versions)))
+    Ok(Some(accepted(at, at + column(more), row.try_get(0)?, versions)))
 }
 
 /// The answers to a group whose place was known, in its order.

@@ -281,7 +281,16 @@ impl<'a> Contents<'a> {
     /// # Errors
     /// Where the metadata of an event cannot be written.
     pub(crate) fn of(events: &'a [NewEvent]) -> Result<Self, Fault> {
-        let mut contents = Self::default();
+        let most = events.len();
+        let mut contents = Self {
+            id: Vec::with_capacity(most),
+            event_type: Vec::with_capacity(most),
+            schema_version: Vec::with_capacity(most),
+            occurred_at: Vec::with_capacity(most),
+            tags: Vec::with_capacity(most),
+            metadata: Vec::with_capacity(most),
+            payload: Vec::with_capacity(most),
+        };
         for event in events {
             contents.push(event)?;
         }

@@ -9,7 +9,8 @@ use sqlx::{Connection, Row};
 use uuid::Uuid;
 
 use crate::append::{
-    Answer, accepted, answer_next, answer_one, answers, answers_known, as_one, at, bind_next, bind_one, version_of,
+    Answer, accepted, answer_next, answer_one, answers, answers_known, as_one, at, bind_next, bind_one, may_be_offered,
+    version_of,
 };
 use crate::copy::{self, COPY_EVENTS};
 use crate::db::{Bound, Db};
@@ -98,15 +99,14 @@ impl Link {
         let _ = self.conn.close().await;
     }
 
-    /// Sends an event to where it belongs if nobody else has appended; `None` where that is not known, or somebody has, so that
-    /// nothing was recorded.
+    /// Sends the events of one stream to where they belong if nobody else has appended; `None` where that is not known, or somebody
+    /// has, so that nothing was recorded.
     pub(crate) async fn offer(&mut self, db: &Db, append: &Append, all: &Sure) -> Result<Option<Appended>, Broken> {
-        let Some((write, [event])) = as_one(append).map(|write| (write, write.events.as_slice())) else {
-            return Ok(None);
-        };
+        let Some(write) = as_one(append) else { return Ok(None) };
         // Behind a pooler there may be another server at the other end by now.
-        let Some(next) = self.sole.next(write, all).filter(|_| !db.behind_pooler()) else { return Ok(None) };
-        let bound = bind_next(&db.sql, write, event, next).map_err(Broken::NotSent)?;
+        let next = self.sole.next(write, all).filter(|next| !db.behind_pooler() && may_be_offered(write, *next));
+        let Some(next) = next else { return Ok(None) };
+        let bound = bind_next(&db.sql, write, next).map_err(Broken::NotSent)?;
         match db.in_time(1, bound.fetch_optional(&mut self.conn), |silence| silence).await {
             Ok(row) => {
                 let appended = answer_next(row.as_ref(), write, next)?;

@@ -16,7 +16,7 @@ const ROW: u32 = 8;
 
 /// After how many it is sure of what it guesses, and how long no connection of the store is any more after a place was taken that
 /// one was sure of: that stands in the server's log as an error, so there is at most one in an hour for each store.
-const LONG_ROW: u32 = 512;
+const LONG_ROW: u32 = 128;
 const UNSURE: Duration = Duration::from_secs(3_600);
 
 /// How old what it knows of the log may be, and of a stream. Somebody with the rights of the owner could take away what was appended,
@@ -85,7 +85,7 @@ pub(crate) struct Next {
 }
 
 impl Sole {
-    /// Where one event of this write belongs, if that is known and its condition holds there.
+    /// Where the first event of this write belongs, if that is known and its condition holds there.
     pub(crate) fn next(&self, write: &StreamWrite, all: &Sure) -> Option<Next> {
         let head = self.head.filter(|head| self.row >= ROW && !self.never && head.learned.elapsed() < RECENT)?;
         let end =
@@ -95,8 +95,9 @@ impl Sole {
         if !known || !write.condition.holds(end) {
             return None;
         }
-        // A stream of which nothing is known may well be there, whoever appends.
-        let sure = end.is_some() && self.row >= LONG_ROW && all.is_end(head.position, Instant::now());
+        // A stream of which nothing is known may well be there, whoever appends. With several events it is looked at.
+        let looked_at = write.events.len() > 1;
+        let sure = (end.is_some() || looked_at) && self.row >= LONG_ROW && all.is_end(head.position, Instant::now());
         Some(Next { version: Version::after(end), position: after(head.position), after: head.recorded_at, sure })
     }
 

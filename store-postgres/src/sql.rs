@@ -131,6 +131,7 @@ statements! {
     append_known,
     append_next,
     append_next_new,
+    append_next_run,
     append_next_sure,
     append_next_tagged,
     append_one,

@@ -5,13 +5,17 @@ mod common;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use common::{Place, event, in_time, one, place, stream, tagged};
-use factum::{Append, AppendError, Appended, Condition, EventStore, LogId, PageLimit, Position, ReadLog, Version};
+use chrono::DateTime;
+use common::{Place, event, in_time, one, place, query_of_tag, stream, tagged};
+use factum::{
+    Append, AppendError, Appended, Condition, EventStore, LogId, Metadata, NewEvent, PageLimit, Position, ReadLog,
+    ReadStream, Tag, Version,
+};
 use factum_postgres::PostgresStore;
 use sqlx::{Connection, Row};
 
 /// More than a writer takes to see that it is alone, and to be sure of it.
-const ALONE: [usize; 2] = [20, 600];
+const ALONE: [usize; 2] = [20, 200];
 
 async fn alone(store: &PostgresStore, id: &str, many: usize) {
     for _ in 0..many {
@@ -44,13 +48,26 @@ fn position(appended: &Appended) -> u64 {
     appended.cursor.get(LogId::FIRST).get()
 }
 
-/// How many appends had their place looked up, and how many events were recorded, by connections that have ended.
-async fn looked_up_and_recorded(place: &Place) -> (i64, i64) {
+/// How many appends had their place looked up by this function, and how many events were recorded, by connections that have ended.
+async fn looked_up_and_recorded(place: &Place, by: &str) -> (i64, i64) {
     let counted = "SELECT
-        coalesce((SELECT sum(calls) FROM pg_stat_user_functions WHERE funcname = 'append_one'), 0)::bigint,
+        coalesce((SELECT sum(calls) FROM pg_stat_user_functions WHERE funcname = $1), 0)::bigint,
         coalesce((SELECT sum(n_tup_ins) FROM pg_stat_user_tables WHERE relname = 'events'), 0)::bigint";
-    let row = sqlx::query(counted).fetch_one(&mut place.connection().await).await.unwrap();
+    let row = sqlx::query(counted).bind(by).fetch_one(&mut place.connection().await).await.unwrap();
     (row.get(0), row.get(1))
+}
+
+/// How many had, once so many events are recorded.
+async fn looked_up(place: &Place, by: &str, events: i64) -> i64 {
+    in_time(async {
+        loop {
+            match looked_up_and_recorded(place, by).await {
+                (looked_up, recorded) if recorded == events => break looked_up,
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    })
+    .await
 }
 
 #[tokio::test]
@@ -72,15 +89,7 @@ async fn a_writer_that_is_alone_has_nothing_looked_up_and_is_right() {
     }
     assert!(page.events.is_sorted_by_key(|event| event.recorded_at));
     store.close().await.unwrap();
-    let looked_up = in_time(async {
-        loop {
-            match looked_up_and_recorded(&place).await {
-                (looked_up, 200) => break looked_up,
-                _ => tokio::task::yield_now().await,
-            }
-        }
-    });
-    let looked_up = looked_up.await;
+    let looked_up = looked_up(&place, "append_one", 200).await;
     assert!((1..20).contains(&looked_up), "{looked_up} of 200 were looked up");
     let tags = "SELECT count(*) FROM factum.tags";
     assert_eq!(sqlx::query(tags).fetch_one(&mut place.connection().await).await.unwrap().get::<i64, _>(0), 100);
@@ -125,7 +134,7 @@ async fn who_was_alone_for_long_is_told_what_is_so_and_leaves_one_error_at_the_s
     let lone = place.store().await;
     let mut head = 0;
     for round in 1..=3 {
-        for _ in 0..600 {
+        for _ in 0..200 {
             head += 1;
             assert_eq!(position(&lone.append(one("1", Condition::Any)).await.unwrap()), head);
         }
@@ -133,10 +142,81 @@ async fn who_was_alone_for_long_is_told_what_is_so_and_leaves_one_error_at_the_s
         let appended = overtaken(&place, &lone, mine, theirs, true).await.unwrap();
         head += 2;
         let version = appended.version(&stream("1")).map(Version::get);
-        assert_eq!((position(&appended), version), (head, Some(601 * round)));
+        assert_eq!((position(&appended), version), (head, Some(201 * round)));
     }
     lone.close().await.unwrap();
     assert_eq!(failed(&place).await, 1, "errors in the server's log");
+}
+
+/// Several events to one stream.
+fn several(id: &str, condition: Condition) -> Append {
+    let described = |n| {
+        let metadata = Metadata::new().actor(format!("teller-{n}")).occurred_at(DateTime::UNIX_EPOCH);
+        NewEvent { schema_version: n, metadata, ..event() }
+    };
+    Append::to(stream(id), condition, (1..=5).map(described).collect())
+}
+
+/// Where an append is, as it was told and as it is read.
+async fn told_and_read(store: &PostgresStore, append: Append) -> (u64, u64) {
+    let events = &append.writes[0].events;
+    let sent: Vec<_> = events.iter().map(|event| (event.id, event.schema_version, event.metadata.clone())).collect();
+    let to = append.writes[0].stream.clone();
+    let appended = store.append(append).await.unwrap();
+    let (last, version) = (position(&appended), appended.version(&to).unwrap().get());
+    let read = ReadStream::new(to).backward().limit(sent.len());
+    let mut events = store.read_stream(read).await.unwrap().events;
+    events.reverse();
+    let read = events.iter().map(|event| (event.id, event.schema_version, event.metadata.clone()));
+    assert!(read.eq(sent), "{events:?}");
+    let places = (0..events.len() as u64).rev().map(|n| (last - n, version - n));
+    assert!(events.iter().map(|event| (event.position.get(), event.version.get())).eq(places), "{events:?}");
+    assert!(events.iter().all(|event| event.recorded_at == events[0].recorded_at), "{events:?}");
+    (last, version)
+}
+
+#[tokio::test]
+async fn several_events_of_who_was_alone_for_long_have_nothing_looked_up_but_whether_a_new_stream_is_there() {
+    let Some(place) = place().await else { return };
+    place.execute("ALTER DATABASE :database SET track_functions = 'pl'").await;
+    let before = place.store().await;
+    alone(&before, "old", 1).await;
+    before.close().await.unwrap();
+    let lone = place.store().await;
+    alone(&lone, "1", 200).await;
+    assert_eq!(told_and_read(&lone, several("1", Condition::Any)).await, (206, 205));
+    assert_eq!(told_and_read(&lone, several("1", Condition::Version(Version::new(205).unwrap()))).await, (211, 210));
+    assert_eq!(told_and_read(&lone, several("new", Condition::NoStream)).await, (216, 5));
+    let refused = lone.append(several("old", Condition::NoStream)).await.unwrap_err();
+    assert!(matches!(refused, AppendError::Conflict { actual: Some(Version::FIRST), .. }), "{refused:?}");
+    let mut tagged = several("1", Condition::Any);
+    tagged.writes[0].events[4].tags = vec![Tag::new("bank:1").unwrap()];
+    assert_eq!(told_and_read(&lone, tagged).await, (221, 215));
+    let by_tag = ReadLog::after(LogId::FIRST, Position::START).filter(query_of_tag("bank:1"));
+    assert_eq!(lone.read_log(by_tag).await.unwrap().events.len(), 1);
+    lone.close().await.unwrap();
+    assert_eq!(looked_up(&place, "append_run", 221).await, 2, "of the stream that was there, and of what has a tag");
+    assert_eq!(failed(&place).await, 0, "errors in the server's log");
+}
+
+#[tokio::test]
+async fn several_events_of_who_was_alone_are_recorded_whole_whatever_another_does_meanwhile() {
+    // What the other one takes back counts as an error as well.
+    for (many, commits, errors) in [(20, true, 0), (20, false, 2), (200, true, 1), (200, false, 2)] {
+        let Some(place) = place().await else { return };
+        let lone = place.store().await;
+        alone(&lone, "1", many).await;
+        let mut head = many as u64;
+        for (id, condition) in [("1", Condition::Any), ("new", Condition::NoStream)] {
+            let told = overtaken(&place, &lone, several(id, condition), one("2", Condition::Any), commits).await;
+            head += 5 + u64::from(commits);
+            assert_eq!(position(&told.unwrap()), head);
+        }
+        let log = lone.read_log(ReadLog::after(LogId::FIRST, Position::START)).await.unwrap().events;
+        assert!(log.iter().map(|event| event.position.get()).eq(1..=head), "the log has a gap");
+        lone.close().await.unwrap();
+        assert_eq!(failed(&place).await, errors, "errors in the server's log");
+    }
 }
 
 /// A rolled back append leaves nothing behind, and no gap.
