@@ -1,7 +1,8 @@
 //! Workloads of Factum, each beside its limit: what the same machine does in the same run with the same driver, columns,
 //! indexes and stream pattern, and nothing of ours in between.
 //!
-//! Every measurement runs in a process of its own, ours and the limit take turns, and the median counts.
+//! Every measurement runs in a process of its own, ours and the limit take turns, and the round with the
+//! middle fraction counts.
 
 mod arguments;
 mod bank;

@@ -13,13 +13,13 @@ use crate::work::Workload;
 pub(crate) struct Row {
     pub(crate) store: &'static str,
     pub(crate) workload: String,
-    /// The median of ours.
+    /// Ours, in the round that counts: the one with the middle fraction.
     pub(crate) value: f64,
     pub(crate) unit: &'static str,
-    /// The median of the limit.
+    /// The limit in that round.
     pub(crate) limit: f64,
     pub(crate) limit_name: &'static str,
-    /// The median of the limit on a bare table.
+    /// The limit on a bare table in that round.
     pub(crate) limit_bare: f64,
     /// `value / limit`: of a rate better where it is higher, of a time where it is lower.
     pub(crate) fraction: f64,
