@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) quick: bool,
 
-    /// How often each is measured, three times as often where a lone caller waits; the round with the middle fraction counts.
+    /// How often each is measured, three times as often where rounds differ most; the round with the middle fraction counts.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(3..))]
     pub(crate) runs: u32,
 

@@ -110,12 +110,15 @@ impl Link {
         match db.in_time(1, bound.fetch_optional(&mut self.conn), |silence| silence).await {
             Ok(row) => {
                 let appended = answer_next(row.as_ref(), write, next)?;
+                if appended.is_none() {
+                    self.sole.start_over();
+                }
                 self.learn(&appended);
                 Ok(appended)
             }
             Err(error) => {
                 let Some(never) = refuses_place(&error) else { return Err(error.into()) };
-                tracing::debug!(%error, never, "an event was not taken at its place; it is sent again to have that looked up");
+                tracing::debug!(%error, never, "an append was not taken at its place; it is sent again to have that looked up");
                 self.sole.forget(never);
                 if next.sure {
                     all.refused();

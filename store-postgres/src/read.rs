@@ -189,6 +189,8 @@ async fn gather<'q>(
     let mut connection = several.kept.between().connection.take();
     let gathered = db.fold_on(&mut connection, query(), new(), Gather::take).await;
     let mut gathered = gathered.map_err(fault)?;
+    // Who waits for another connection to bring the rest keeps none.
+    let connection = connection.filter(|_| gathered.page.is_whole());
     *several.kept.between() = Between { texts: Some(gathered.page.take_texts()), connection };
     Ok(gathered)
 }

@@ -99,6 +99,11 @@ impl Page {
         }
     }
 
+    /// Whether no payload was left out.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.left_out == 0
+    }
+
     /// There will be no page, for this reason.
     pub(crate) fn spoil(&mut self, damaged: ReadError) {
         self.damaged.get_or_insert(damaged);
@@ -155,7 +160,7 @@ impl Page {
     /// The events so far, where nothing is wrong with any and no payload was left out. Then the next page begins, which knows the
     /// texts of this one.
     pub(crate) fn take_whole(&mut self) -> Option<Vec<RecordedEvent>> {
-        if self.damaged.is_some() || self.left_out > 0 {
+        if self.damaged.is_some() || !self.is_whole() {
             return None;
         }
         // As much room as before: what is given back next fits.

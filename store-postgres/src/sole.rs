@@ -122,6 +122,11 @@ impl Sole {
         self.ends.extend(ends);
     }
 
+    /// Counts its appends in a row anew: one was not where it was believed to belong.
+    pub(crate) fn start_over(&mut self) {
+        self.row = 0;
+    }
+
     /// Knows nothing any more, or does not even guess again.
     pub(crate) fn forget(&mut self, never: bool) {
         *self = Self { never, ..Self::default() };
@@ -240,6 +245,22 @@ mod tests {
         assert_eq!(is_sure(&sole, "account-2", Condition::NoStream, &all), Some(false), "it may be there");
         learn(&mut sole, &answer("account-2", 1_000, 1));
         assert_eq!(is_sure(&sole, "account-2", Condition::Any, &all), None);
+    }
+
+    #[test]
+    fn who_was_wrong_counts_anew() {
+        let mut sole = sole(200);
+        sole.start_over();
+        assert_eq!(offered(&sole, &write("account-1", Condition::Any)), None);
+        (201..=208).for_each(|n| learn(&mut sole, &answer("account-1", n, n)));
+        assert_eq!(is_sure(&sole, "account-1", Condition::Any, &Sure::default()), Some(false));
+    }
+
+    #[test]
+    fn the_place_of_several_events_is_sure_in_a_stream_that_is_new_too() {
+        let (sole, one) = (sole(200), write("account-2", Condition::NoStream));
+        let several = StreamWrite { events: [one.events.clone(), one.events.clone()].concat(), ..one };
+        assert_eq!(sole.next(&several, &Sure::default()).map(|next| next.sure), Some(true));
     }
 
     #[test]

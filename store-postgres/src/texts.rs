@@ -14,7 +14,7 @@ const MAX_TYPES: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Texts {
     streams: Vec<StreamId>,
-    /// For each hash of a stream's name which two of them had it last: of a thousand names many share a hash with another.
+    /// For each hash of a stream's name which two of them came last: of a thousand names many share a hash with another.
     slots: Vec<[u32; 2]>,
     types: Vec<EventType>,
     tenant: Option<Tenant>,

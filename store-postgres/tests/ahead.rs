@@ -7,6 +7,7 @@ use std::time::Duration;
 use common::{OTHERS, Place, in_time, one, place, stream, until};
 use factum::{
     Category, Condition, EventStore, EventType, LogId, PageLimit, Position, Query, QueryItem, ReadLog, ReadStream,
+    SnapshotKey, SnapshotStore,
 };
 use factum_postgres::PostgresStore;
 use sqlx::{Connection as _, Row};
@@ -227,7 +228,9 @@ async fn a_reader_that_takes_its_time_twice_keeps_no_connection_either() {
     let mut lock = holder.begin().await.unwrap();
     sqlx::query("LOCK TABLE factum.events IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
     let release = async {
-        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'factum.events'::regclass";
+        // Not what is read ahead for the other reader.
+        let waiting = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT granted
+                         AND relation = 'factum.events'::regclass AND datname = current_database() AND a.query LIKE '%stream = $1%'";
         until(&mut conn, waiting, |waiting| waiting == 2).await;
         lock.commit().await.unwrap();
     };
@@ -236,4 +239,35 @@ async fn a_reader_that_takes_its_time_twice_keeps_no_connection_either() {
         in_time(async { tokio::join!(store.read_stream(one), store.read_stream(other), release) }).await;
     assert_eq!((one.unwrap().events.len(), other.unwrap().events.len()), (10, 10));
     assert_eq!(reader.rest().await, all());
+}
+
+/// Of what was left out of its row for its size the rest is fetched on a connection of its own, which may be the last.
+#[tokio::test]
+async fn a_reader_of_large_events_waits_for_one_connection_and_holds_no_other() {
+    let Some(place) = place().await else { return };
+    let large = "INSERT INTO factum.events
+        SELECT n, n, now(), NULL, gen_random_uuid(), 1, '', 'account', 'account-1', 'Deposited', NULL, NULL,
+          to_json((SELECT string_agg(md5((100 * n + m)::text), '') FROM generate_series(1, 100) m))
+        FROM generate_series(1, 400) n; ANALYZE";
+    place.execute(large).await;
+    let options = place.options().connections(2).acquire_timeout(Duration::from_secs(300));
+    let store = options.connect(&place.url()).await.unwrap();
+    let mut holder = place.connection().await;
+    let mut lock = holder.begin().await.unwrap();
+    sqlx::query("LOCK TABLE factum.snapshots IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+    let key = SnapshotKey { stream: stream("1"), schema: 1 };
+    let held = store.newest(&key, None);
+    let read = async {
+        place.until_somebody_waits_for("relation").await;
+        let mut after = Position::START;
+        while after < Position::new(400) {
+            let read = ReadLog::after(LogId::FIRST, after).limit(PageLimit::events(10));
+            let page = in_time(store.read_log(read)).await.unwrap();
+            assert!(page.events.iter().all(|event| event.payload.len() > 3_000));
+            after = page.reached.unwrap().position;
+        }
+        lock.commit().await.unwrap();
+    };
+    let (held, ()) = tokio::join!(held, read);
+    assert_eq!(held.unwrap(), None);
 }

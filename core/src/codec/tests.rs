@@ -204,6 +204,18 @@ fn an_event_that_cannot_be_read_says_why() {
     assert!(matches!(&malformed, DecodeError::Payload { cause, .. } if cause.contains("missing field `n`")));
     let trailing = decode_stored::<Shape<u8>>(stored("renamed.since", br#"{"n":1} x"#)).unwrap_err();
     assert!(matches!(trailing, DecodeError::Payload { .. }));
+
+    // JSON is UTF-8, also where nobody looks.
+    for (event_type, payload) in
+        [("renamed.since", &b"{\"n\":1,\"x\":\"\xff\"}"[..]), ("Newtype", b"\"\xff\""), ("Tuple", b"[1,\"\xff\",null]")]
+    {
+        let error = decode_stored::<Shape<String>>(stored(event_type, payload)).unwrap_err();
+        assert!(matches!(&error, DecodeError::Payload { cause, .. } if cause.contains("utf-8")), "{error}");
+    }
+    assert!(
+        decode_stored::<Shape<u8>>(stored("Unit", b"\xff")).is_ok(),
+        "a variant without content has none to be wrong"
+    );
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

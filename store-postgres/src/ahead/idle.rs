@@ -22,8 +22,9 @@ static USES: Mutex<Vec<Weak<Use>>> = Mutex::new(Vec::new());
 #[derive(Debug)]
 pub(super) struct Use {
     times: AtomicU64,
-    /// What it was at the last look.
+    /// What it was at the last look, and at the last one that found it idle.
     seen: AtomicU64,
+    found: AtomicU64,
     idle: Notify,
 }
 
@@ -33,7 +34,12 @@ impl Use {
     /// # Errors
     /// Where the system gives no thread.
     pub(super) fn begin() -> io::Result<Arc<Self>> {
-        let begun = Arc::new(Self { times: AtomicU64::new(0), seen: AtomicU64::new(u64::MAX), idle: Notify::new() });
+        let begun = Arc::new(Self {
+            times: AtomicU64::new(0),
+            seen: AtomicU64::new(u64::MAX),
+            found: AtomicU64::new(u64::MAX),
+            idle: Notify::new(),
+        });
         let mut uses = USES.lock().unwrap_or_else(PoisonError::into_inner);
         if uses.is_empty() {
             thread::Builder::new().name("factum-readers".to_owned()).spawn(look_at_all)?;
@@ -50,15 +56,21 @@ impl Use {
         self.times.load(Ordering::Relaxed)
     }
 
-    /// Ends at each look before which it was not used: how often it was until then.
+    /// Ends at each look before which it was not used, nor is until that is told: how often it was.
     pub(super) async fn idle(&self) -> u64 {
-        self.idle.notified().await;
-        self.seen.load(Ordering::Relaxed)
+        loop {
+            self.idle.notified().await;
+            let found = self.found.load(Ordering::Relaxed);
+            if found == self.times() {
+                return found;
+            }
+        }
     }
 
     fn look(&self) {
         let now = self.times();
         if self.seen.swap(now, Ordering::Relaxed) == now {
+            self.found.store(now, Ordering::Relaxed);
             self.idle.notify_one();
         }
     }

@@ -151,12 +151,17 @@ impl Crowd {
 }
 
 /// A socket that stands between a store and its server: where it listens, where the server does, and the URL for the store. `None`
-/// where the server has no socket in a folder, as one that was named.
+/// where the server has no socket in a folder, as one that was named may have none; it says so.
 pub(crate) fn between(url: &str, folder: &Path) -> Option<(UnixListener, String, String)> {
-    let host = url.split('@').nth(1)?.split(":5432/").next()?.to_owned();
+    let socket =
+        url.split_once('@').and_then(|(_, rest)| rest.split_once(":5432/")).filter(|(host, _)| host.starts_with("%2F"));
+    let Some((host, _)) = socket else {
+        eprintln!("SKIPPED: nothing can stand between a store and a server without a socket in a folder");
+        return None;
+    };
     let server = format!("{}/.s.PGSQL.5432", host.replace("%2F", "/"));
     let listener = UnixListener::bind(folder.join(".s.PGSQL.5432")).ok()?;
-    Some((listener, server, url.replace(&host, &folder.display().to_string().replace('/', "%2F"))))
+    Some((listener, server, url.replace(host, &folder.display().to_string().replace('/', "%2F"))))
 }
 
 pub(crate) fn stream(id: &str) -> StreamId {
