@@ -102,15 +102,19 @@ pub(crate) fn answer_one(row: &PgRow, write: &StreamWrite) -> Result<Answer, sql
     let answer = |n: usize| answer.get(n).copied().flatten();
     let (first_at, first) = (answer(0), answer(1).and_then(version_of));
     let recorded_at = answer(2).and_then(DateTime::from_timestamp_micros);
-    let stream = &write.stream;
     let (Some(first_at), Some(recorded_at), Some(first)) = (first_at, recorded_at, first) else {
-        let (stream, expected) = (stream.clone(), write.condition);
+        let (stream, expected) = (write.stream.clone(), write.condition);
         return Ok(Answer::Refused(AppendError::Conflict { stream, expected, actual: first }));
     };
+    Ok(Answer::Done(accepted_run(write, first_at, first, recorded_at)))
+}
+
+/// The events of a write, whose first is at this position and has this version.
+fn accepted_run(write: &StreamWrite, first_at: i64, first: Version, recorded_at: DateTime<Utc>) -> Appended {
     let more = write.events.len() as u64 - 1;
     let last = Version::advance(Some(first), more).unwrap_or(first);
-    let versions = vec![Versions { stream: stream.clone(), first, last }];
-    Ok(Answer::Done(accepted(first_at, first_at + column(more), recorded_at, versions)))
+    let versions = vec![Versions { stream: write.stream.clone(), first, last }];
+    accepted(first_at, first_at + column(more), recorded_at, versions)
 }
 
 /// The answer to one whose place was guessed; `None` where the guess was wrong, and nothing was recorded.
@@ -120,11 +124,7 @@ pub(crate) fn answer_next(
     next: Next,
 ) -> Result<Option<Appended>, sqlx::Error> {
     let Some(row) = row else { return Ok(None) };
-    let more = write.events.len() as u64 - 1;
-    let last = Version::advance(Some(next.version), more).unwrap_or(next.version);
-    let versions = vec![Versions { stream: write.stream.clone(), first: next.version, last }];
-    let at = next.position.as_i64();
-    Ok(Some(accepted(at, at + column(more), row.try_get(0)?, versions)))
+    Ok(Some(accepted_run(write, next.position.as_i64(), next.version, row.try_get(0)?)))
 }
 
 /// The answers to a group whose place was known, in its order.

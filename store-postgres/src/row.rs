@@ -56,7 +56,7 @@ impl Page {
     /// For about this many events.
     pub(crate) fn new(events: usize, texts: Option<Texts>) -> Self {
         let expected = events.clamp(1, 1_024);
-        let texts = texts.unwrap_or_else(|| Texts::new(2 * expected));
+        let texts = texts.unwrap_or_else(|| Texts::new(expected));
         Self {
             events: Vec::with_capacity(expected),
             spans: Vec::with_capacity(expected),

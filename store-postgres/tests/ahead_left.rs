@@ -5,13 +5,11 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Place, between, in_time, place, until};
+use common::{Place, between, in_time, pass_on, place, until};
 use factum::{EventStore, LogId, PageLimit, Position, ReadLog};
 use factum_postgres::PostgresStore;
 use futures_util::FutureExt as _;
 use tempfile::TempDir;
-use tokio::io::copy_bidirectional;
-use tokio::net::UnixStream;
 use tokio::runtime::{Builder, Runtime};
 
 const EVENTS: u64 = 30_000;
@@ -100,10 +98,8 @@ async fn behind_a_task(place: &Place) -> Option<(Arc<PostgresStore>, TempDir)> {
     let folder = tempfile::tempdir().unwrap();
     let (listener, server, url) = between(&place.url(), folder.path())?;
     tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            if let Ok(mut server) = UnixStream::connect(&server).await {
-                tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await });
-            }
+        while let Ok((client, _)) = listener.accept().await {
+            pass_on(client, &server).await;
         }
     });
     Some((Arc::new(PostgresStore::connect(&url).await.unwrap()), folder))

@@ -5,12 +5,12 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use common::{Crowd, Place, WAITING, between, hold, in_time, one, place, until, until_two_wait};
+use common::{Crowd, Place, WAITING, between, hold, in_time, one, pass_on, place, until, until_two_wait};
 use factum::{Condition, EventStore};
 use factum_postgres::PostgresStore;
 use sqlx::Row;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
@@ -34,12 +34,12 @@ impl Door {
         let Self { hangs, hung } = door.clone();
         tokio::spawn(async move {
             let mut held = Vec::new();
-            while let Ok((mut client, _)) = listener.accept().await {
+            while let Ok((client, _)) = listener.accept().await {
                 if hangs.load(Ordering::SeqCst) {
                     held.push(client);
                     hung.fetch_add(1, Ordering::SeqCst);
-                } else if let Ok(mut server) = UnixStream::connect(&server).await {
-                    tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await });
+                } else {
+                    pass_on(client, &server).await;
                 }
             }
         });

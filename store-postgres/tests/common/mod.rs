@@ -12,7 +12,8 @@ use factum::{
 use factum_postgres::{PostgresOptions, PostgresStore};
 use factum_postgres_server::{Database, Server};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
-use tokio::net::UnixListener;
+use tokio::io::copy_bidirectional;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
 /// A database with an empty store, gone with the test.
@@ -162,6 +163,13 @@ pub(crate) fn between(url: &str, folder: &Path) -> Option<(UnixListener, String,
     let server = format!("{}/.s.PGSQL.5432", host.replace("%2F", "/"));
     let listener = UnixListener::bind(folder.join(".s.PGSQL.5432")).ok()?;
     Some((listener, server, url.replace(host, &folder.display().to_string().replace('/', "%2F"))))
+}
+
+/// Passes on between a client and the server until one of them ends.
+pub(crate) async fn pass_on(mut client: UnixStream, server: &str) {
+    if let Ok(mut server) = UnixStream::connect(server).await {
+        tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await });
+    }
 }
 
 pub(crate) fn stream(id: &str) -> StreamId {
